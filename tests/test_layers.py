@@ -19,6 +19,7 @@ LAYER = {
     "scenes": 0,
     "data": 1,
     "vqvae": 1,
+    "vae": 1,
     "pixelcnn": 1,
     "classifier": 1,
     "sample": 2,

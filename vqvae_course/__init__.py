@@ -5,7 +5,7 @@ Where to find an idea:
 - nearest code, straight-through estimator, codebook and commitment losses, EMA codebook, k-means
   start, restart of dead codes: ``quantize``
 - encoder, decoder, residual layers: ``encdec``
-- the VQ-VAE: ``vqvae``
+- the VQ-VAE: ``vqvae``; the continuous VAE beside it: ``vae``
 - the prior over codes (gated PixelCNN): ``pixelcnn``; drawing from it: ``sample``
 - training loop: ``train``; checkpoints: ``checkpoint``; scores on a data set: ``evaluate``
 - perplexity, normalised MSE, bits and nats: ``metrics``

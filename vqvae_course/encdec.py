@@ -1,5 +1,7 @@
 """Convolutional encoders and decoders: strided convolutions around a stack of residual layers."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 
@@ -60,6 +62,25 @@ def halvings(stride: int, name: str = "downsample") -> int:
 def stage_widths(hidden: int, stages: int) -> list[int]:
     """Return the channels after each halving: half of ``hidden`` first, where maps are largest."""
     return [max(1, hidden // 2) if stage == 0 and stages > 1 else hidden for stage in range(stages)]
+
+
+def receptive_field(layers: Sequence[tuple[int, int]]) -> int:
+    """Return how many input pixels, along one side, one output of stacked convolutions looks at.
+
+    Each layer adds (kernel - 1) steps of the size that the strides before it have reached:
+
+        r = 1 + sum_l (k_l - 1) prod_{i < l} s_i
+
+    Args:
+        layers: (kernel, stride) of each convolution, first layer first.
+
+    Explained in notebook 08.
+    """
+    field, step = 1, 1
+    for kernel, stride in layers:
+        field += (kernel - 1) * step
+        step *= stride
+    return field
 
 
 class Encoder(nn.Sequential):

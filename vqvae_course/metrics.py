@@ -1,6 +1,7 @@
 """Numbers that say how good a model is; each name carries its unit."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -74,6 +75,48 @@ def psnr(x: Tensor, x_hat: Tensor) -> Tensor:
     return -10 * normalized_mse(x, x_hat, 1.0).log10()
 
 
+def ssim(x: Tensor, x_hat: Tensor) -> Tensor:
+    """Return the structural similarity of images, averaged over places, channels and images.
+
+    Wang, Bovik, Sheikh and Simoncelli (2004), eq. 13, in a Gaussian window of 11x11 with a standard
+    deviation of 1.5 pixels, C1 = 0.01^2 and C2 = 0.03^2 for pixels in [0, 1]:
+
+        SSIM = (2 mu_x mu_y + C1) (2 sigma_xy + C2) / ((mu_x^2 + mu_y^2 + C1) (sigma_x^2 + sigma_y^2 + C2))
+
+    Only windows that lie wholly inside the image count, and colour channels are compared one by one.
+
+    Args:
+        x: (B, C, H, W), images in [0, 1], at least 11x11.
+        x_hat: Reconstructions, the shape of ``x``.
+
+    Returns:
+        A scalar, at most 1, which only equal images reach.
+
+    Raises:
+        ValueError: If the shapes differ or the images are smaller than the window.
+
+    Explained in notebook 08.
+    """
+    if x.shape != x_hat.shape:
+        raise ValueError(f"x_hat must have the shape of x, {tuple(x.shape)}, got {tuple(x_hat.shape)}")
+    if min(x.shape[2:]) < 11:
+        raise ValueError(f"x must be at least 11x11 pixels, got {tuple(x.shape)}")
+    planes = torch.stack([x, x_hat]).float().flatten(0, 2)[:, None]  # (2 B C, 1, H, W)
+    place = torch.arange(-5, 6, device=x.device, dtype=torch.float32)
+    bell = (-place.square() / (2 * 1.5**2)).exp()
+    bell = bell / bell.sum()
+    window = (bell[:, None] * bell).view(1, 1, 11, 11)
+    mean_x, mean_y = F.conv2d(planes, window).chunk(2)
+    square_x, square_y = F.conv2d(planes.square(), window).chunk(2)
+    first, second = planes.chunk(2)
+    variance_x, variance_y = square_x - mean_x.square(), square_y - mean_y.square()
+    covariance = F.conv2d(first * second, window) - mean_x * mean_y
+    c1, c2 = 0.01**2, 0.03**2
+    brightness = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
+    structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
+    return (brightness * structure).mean()
+
+
 def code_counts(indices: Tensor, num_codes: int) -> Tensor:
     """Count how often each code was chosen.
 
@@ -138,6 +181,72 @@ def latent_bits(height: int, width: int, num_codes: int) -> float:
     Explained in notebook 08.
     """
     return height * width * math.log2(num_codes)
+
+
+def compression_ratio(shape: Sequence[int], latent: Sequence[int], num_codes: int, bits: int = 8) -> float:
+    """Return how many times fewer bits the index map takes than the raw image.
+
+    Args:
+        shape: (C, H, W) of the image.
+        latent: (h, w) of the index map.
+        num_codes: K.
+        bits: Bits per sub-pixel of the raw image.
+
+    Returns:
+        ``C H W bits / (h w log2 K)``; infinite for K = 1, which says nothing and costs nothing.
+
+    Explained in notebook 02.
+    """
+    coded = latent_bits(*latent, num_codes)
+    return math.prod(shape) * bits / coded if coded else math.inf
+
+
+def pareto_front(points: Tensor) -> Tensor:
+    """Find the settings that no other one beats, for example of (bits, error) pairs.
+
+    A point is dominated if another one is at least as good in every number and better in one.
+
+    Args:
+        points: (N, M), one row a setting; in every column less is better.
+
+    Returns:
+        (F,) int64, the rows that are not dominated, by rising first column.
+
+    Raises:
+        ValueError: If ``points`` is not two-dimensional or holds NaN.
+
+    Explained in notebook 08.
+    """
+    if points.ndim != 2 or bool(points.isnan().any()):
+        raise ValueError(f"points must be (N, M) numbers without NaN, got shape {tuple(points.shape)}")
+    no_worse = (points[:, None] <= points).all(dim=2)  # (N, N): row i is at least as good as row j everywhere
+    better = (points[:, None] < points).any(dim=2)
+    kept = (~(no_worse & better).any(dim=0)).nonzero().flatten()
+    return kept[points[kept, 0].argsort(stable=True)]
+
+
+def kl_categorical(q: Tensor, p: Tensor) -> Tensor:
+    """Return the KL divergence of one categorical distribution from another, in nats.
+
+        KL(q || p) = sum_k q_k log(q_k / p_k)       0 log 0 = 0, and infinite where q_k > 0 = p_k
+
+    For a one-hot q and a uniform p this is log K (VQ-VAE, arXiv:1711.00937v2, section 3.1).
+
+    Args:
+        q: (..., K) probabilities.
+        p: Probabilities that broadcast against ``q``.
+
+    Returns:
+        (...): summed over the last axis, the outcomes.
+
+    Raises:
+        ValueError: If the numbers of outcomes differ.
+
+    Explained in notebook 01.
+    """
+    if q.shape[-1] != p.shape[-1]:
+        raise ValueError(f"p must have as many outcomes as q, {q.shape[-1]}, got {p.shape[-1]}")
+    return (torch.special.xlogy(q, q) - torch.special.xlogy(q, p)).sum(dim=-1)
 
 
 def nats_per_code(logits: Tensor, indices: Tensor) -> Tensor:

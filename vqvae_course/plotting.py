@@ -6,9 +6,13 @@ from typing import Protocol
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from torch import Tensor
+
+from vqvae_course.quantize import nearest_code
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito: safe for all eyes
 STYLE = {
@@ -33,7 +37,24 @@ class TrainingRecord(Protocol):
         """Return the values of one quantity."""
 
 
-def _figure(width: float, height: float, rows: int = 1, columns: int = 1, **options) -> tuple[Figure, np.ndarray]:
+def panels(
+    width: float = 8.0, height: float = 2.9, rows: int = 1, columns: int = 1, **options
+) -> tuple[Figure, np.ndarray]:
+    """Return an empty figure in the style of the course and its axes.
+
+    Args:
+        width: Of the figure in inches; a page shows 8.
+        height: Of the figure in inches.
+        rows: Rows of panels.
+        columns: Panels a row.
+        **options: Passed to ``matplotlib.pyplot.subplots``, such as ``sharey=True``.
+
+    Returns:
+        The figure, which a notebook shows when it is a cell's last line, and a (rows, columns)
+        array of axes.
+
+    Explained in notebook 01.
+    """
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
             rows, columns, figsize=(width, height), squeeze=False, layout="constrained", **options
@@ -75,7 +96,7 @@ def image_rows(rows: Mapping[str, Tensor], columns: Sequence[str] | None = None,
     label = 0.105 * max(len(name.strip()) for name in rows)
     side = (width - label) / count
     height = len(rows) * side * tall / wide + (0.3 if columns else 0)
-    figure, axes = _figure(width, height + 0.05 * len(rows), len(rows), count)
+    figure, axes = panels(width, height + 0.05 * len(rows), len(rows), count)
     for line, (name, images) in zip(axes, rows.items(), strict=True):
         for axis, image in zip(line, images, strict=False):
             _show_image(axis, image)
@@ -101,7 +122,7 @@ def code_maps(x: Tensor, indices: Tensor, x_hat: Tensor, num_codes: int, width: 
     Explained in notebook 05.
     """
     count = len(x)
-    figure, axes = _figure(width, 3 * width / count, 3, count)
+    figure, axes = panels(width, 3 * width / count, 3, count)
     # Neighbouring integers mean nothing, so neighbouring colours should not either.
     shuffled = np.random.default_rng(0).permutation(num_codes)
     for column in range(count):
@@ -136,7 +157,7 @@ def curves(
 
     Explained in notebook 05.
     """
-    figure, axes = _figure(width, 2.9, 1, len(quantities))
+    figure, axes = panels(width, 2.9, 1, len(quantities))
     for axis, (quantity, text) in zip(axes[0], quantities.items(), strict=True):
         for (name, record), colour in zip(records.items(), COLOURS, strict=False):
             axis.plot(record.steps, record[quantity], label=name, color=colour)
@@ -144,6 +165,87 @@ def curves(
     if len(records) > 1:
         axes[0, 0].legend()
     return figure
+
+
+def lines(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    xlabel: str,
+    ylabel: str,
+    axis: Axes | None = None,
+    marker: str | None = "o",
+    **options,
+) -> Figure:
+    """Draw measured values as lines, one a name.
+
+    Args:
+        series: Name to horizontal and vertical values.
+        xlabel: What is written below.
+        ylabel: What is written beside.
+        axis: Where to draw; a new figure of one panel if None.
+        marker: At each measured value; None draws the line alone.
+        **options: Properties of the axes, such as ``xscale="log"`` or ``title="..."``.
+
+    Returns:
+        The figure.
+
+    Explained in notebook 01.
+    """
+    if axis is None:
+        _, axes = panels(6.0, 3.2)
+        axis = axes[0, 0]
+    for name, (across, up) in series.items():
+        axis.plot(across, up, marker=marker, markersize=4, label=name)
+    axis.set(xlabel=xlabel, ylabel=ylabel, **options)
+    if len(series) > 1:
+        axis.legend()
+    return axis.figure
+
+
+def voronoi(
+    axis: Axes,
+    codebook: Tensor,
+    points: Tensor | None = None,
+    limits: tuple[float, float, float, float] = (-2.0, 2.0, -2.0, 2.0),
+    numbers: bool = False,
+) -> None:
+    """Draw codes in the plane, the cell of points nearest to each, and points in their cell's colour.
+
+    Args:
+        axis: Where to draw.
+        codebook: (K, 2).
+        points: (N, 2), or None.
+        limits: Left, right, bottom and top edge.
+        numbers: Write each code's index beside it.
+
+    Explained in notebook 02.
+    """
+    codes = codebook.detach().float().cpu()
+    left, right, bottom, top = limits
+    across, up = torch.linspace(left, right, 400), torch.linspace(bottom, top, 400)
+    grid = torch.cartesian_prod(up, across).flip(1)  # row by row, from the bottom
+    cells = nearest_code(grid, codes).view(400, 400).numpy()
+    tints = ListedColormap([COLOURS[index % len(COLOURS)] for index in range(len(codes))])
+    scale = {"cmap": tints, "vmin": -0.5, "vmax": len(codes) - 0.5}
+    axis.imshow(cells, extent=limits, origin="lower", alpha=0.18, aspect="equal", interpolation="nearest", **scale)
+    if len(codes) > 1:
+        axis.contour(across, up, _edges(cells), levels=[0.5], colors="white", linewidths=1.2)
+    if points is not None:
+        dots = points.detach().float().cpu()
+        axis.scatter(*dots.T, s=7, c=nearest_code(dots, codes).numpy(), linewidths=0, alpha=0.8, **scale)
+    axis.scatter(*codes.T, s=60, c=range(len(codes)), marker="X", edgecolors="black", linewidths=0.8, zorder=3, **scale)
+    if numbers:
+        for index, (x, y) in enumerate(codes.tolist()):
+            axis.annotate(str(index), (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
+    axis.set(xlim=limits[:2], ylim=limits[2:])
+    _bare(axis)
+
+
+def _edges(cells: np.ndarray) -> np.ndarray:
+    """Return 1 where a cell borders on another, 0 inside."""
+    edges = np.zeros(cells.shape)
+    edges[:, 1:] += cells[:, 1:] != cells[:, :-1]
+    edges[1:] += cells[1:] != cells[:-1]
+    return edges.clip(0, 1)
 
 
 def usage(counts: Mapping[str, Tensor], width: float = 8.0) -> Figure:
@@ -158,7 +260,7 @@ def usage(counts: Mapping[str, Tensor], width: float = 8.0) -> Figure:
 
     Explained in notebook 05.
     """
-    figure, axes = _figure(width, 2.6, 1, len(counts), sharey=True)
+    figure, axes = panels(width, 2.6, 1, len(counts), sharey=True)
     for axis, colour, (name, count) in zip(axes[0], COLOURS, counts.items(), strict=False):
         share = np.sort(count.double().cpu().numpy() / float(count.sum()))[::-1]
         axis.bar(np.arange(len(share)), share, width=1.0, color=colour)
@@ -173,7 +275,12 @@ def usage(counts: Mapping[str, Tensor], width: float = 8.0) -> Figure:
 
 
 def explore(
-    draw: Callable[[Axes, float], None], name: str, values: Sequence[float], width: float = 8.0
+    draw: Callable[[Axes, float], None],
+    name: str,
+    values: Sequence[float],
+    width: float = 8.0,
+    columns: int | None = None,
+    aspect: float = 1.0,
 ) -> Figure | None:
     """Draw a picture that depends on one number: a slider in a live kernel, small multiples otherwise.
 
@@ -183,6 +290,8 @@ def explore(
         values: Where it may stand. Stored outputs show the picture at each of them, side by side,
             so that the page says the same without a kernel.
         width: Of the small multiples in inches.
+        columns: Small multiples a row; None puts all in one row.
+        aspect: Height of a picture divided by its width.
 
     Returns:
         The figure of small multiples, or None where a slider is shown.
@@ -190,17 +299,21 @@ def explore(
     Explained in notebook 05.
     """
     if os.environ.get("VQVAE_COURSE_STORED"):  # set where outputs are stored or compared, not used by a person
-        figure, axes = _figure(width, width / len(values) + 0.3, 1, len(values))
-        for axis, value in zip(axes[0], values, strict=True):
+        columns = columns or len(values)
+        rows = -(-len(values) // columns)
+        figure, axes = panels(width, rows * (aspect * width / columns + 0.3), rows, columns)
+        for axis, value in zip(axes.flat, values, strict=False):
             draw(axis, value)
             axis.set_title(f"{name} = {value}", fontsize=9)
+        for axis in axes.flat[len(values) :]:
+            axis.set_axis_off()
         return figure
 
     import ipywidgets
     from IPython.display import display
 
     def show(value: float) -> None:
-        figure, axes = _figure(width / 2, width / 2)
+        figure, axes = panels(width / 2, aspect * width / 2)
         draw(axes[0, 0], value)
         display(figure)
 

@@ -302,9 +302,7 @@ class EMAVectorQuantizer(_Quantizer):
         total = torch.zeros_like(self.ema_sum).index_add_(0, indices, z.to(self.ema_sum))
         self.ema_count.mul_(self.decay).add_(count, alpha=1 - self.decay)
         self.ema_sum.mul_(self.decay).add_(total, alpha=1 - self.decay)
-        n = self.ema_count.sum()
-        smoothed = (self.ema_count + self.eps) / (n + self.num_codes * self.eps) * n
-        self.codebook.copy_(self.ema_sum / smoothed[:, None])
+        self.codebook.copy_(self.ema_sum / laplace_smooth(self.ema_count, self.eps)[:, None])
 
     @torch.no_grad()
     def reset_codes(self, which: Tensor, codes: Tensor, count: float = 1.0) -> None:
@@ -318,6 +316,45 @@ class EMAVectorQuantizer(_Quantizer):
         self.codebook[which] = codes.to(self.codebook)
         self.ema_count[which] = count  # with the statistics left as they were, the next update undoes the reset
         self.ema_sum[which] = count * codes.to(self.ema_sum)
+
+
+def laplace_smooth(count: Tensor, eps: float) -> Tensor:
+    """Lift small counts a little, so that nothing is divided by 0, without changing their total.
+
+        (N_i + eps) / (n + K eps) n       n = sum_i N_i
+
+    Args:
+        count: (K,) running counts, not all 0.
+        eps: What each code is given on top.
+
+    Returns:
+        (K,) with the same sum.
+
+    Explained in notebook 06.
+    """
+    n = count.sum()
+    return (count + eps) / (n + len(count) * eps) * n
+
+
+@torch.no_grad()
+def kmeans_step(z: Tensor, codebook: Tensor) -> Tensor:
+    """Take one step of k-means (Lloyd's iteration): assign each latent to its nearest code, then average.
+
+        e_k <- mean of the z whose nearest code is e_k
+
+    Args:
+        z: (N, D) float latents.
+        codebook: (K, D).
+
+    Returns:
+        (K, D), the new codebook; a code that nothing chose stays where it is.
+
+    Explained in notebook 02.
+    """
+    indices = nearest_code(z, codebook)
+    count = torch.bincount(indices, minlength=len(codebook))[:, None]
+    total = torch.zeros_like(codebook).index_add_(0, indices, z)
+    return torch.where(count > 0, total / count.clamp(min=1), codebook)
 
 
 @torch.no_grad()
@@ -359,10 +396,7 @@ def kmeans_init(z: Tensor, num_codes: int, generator: torch.Generator | None = N
         codebook[k] = z[int(chosen)]
         distance = torch.minimum(distance, (z - codebook[k]).square().sum(dim=1))
     for _ in range(iterations):
-        indices = nearest_code(z, codebook)
-        count = torch.bincount(indices, minlength=num_codes)[:, None]
-        total = torch.zeros_like(codebook).index_add_(0, indices, z)
-        codebook = torch.where(count > 0, total / count.clamp(min=1), codebook)
+        codebook = kmeans_step(z, codebook)
     return codebook
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "load_checkpoint",
     "prior_step",
     "save_checkpoint",
+    "vae_step",
     "vqvae_step",
 ]
 
@@ -122,6 +123,12 @@ def vqvae_step(model: nn.Module, batch: Batch) -> StepResult:
         "perplexity": perplexity(output.indices, model.config.num_codes),
     }
     return StepResult(output.loss, logs)
+
+
+def vae_step(model: nn.Module, batch: Batch) -> StepResult:
+    """Compute the negative ELBO of a VAE on one batch of images; explained in notebook 01."""
+    output = model(batch.x)
+    return StepResult(output.loss, {"recon_nats": output.recon_nats, "kl_nats": output.kl_nats})
 
 
 def prior_step(model: nn.Module, batch: Batch) -> StepResult:

@@ -1,6 +1,7 @@
 """Every exercise has its cells in one notebook and its answers in one test file."""
 
 import importlib
+import re
 from pathlib import Path
 
 import nbformat
@@ -43,7 +44,11 @@ def test_no_notebook_checks_an_unknown_exercise(path):
 @pytest.mark.parametrize("name", EXERCISES)
 def test_points_in_the_notebook_are_those_of_the_registry(name):
     cells = nbformat.read(notebook_of(EXERCISES[name].chapter), as_version=4).cells
-    stub = next(i for i, cell in enumerate(cells) if cell.cell_type == "code" and f"def {name}(" in cell.source)
+    stub = next(
+        i
+        for i, cell in enumerate(cells)
+        if cell.cell_type == "code" and re.search(rf"(def|class) {name}\(", cell.source)
+    )
     points = EXERCISES[name].points
     assert f"{points} point{'s' if points > 1 else ''}*" in cells[stub - 1].source
 

@@ -2,10 +2,35 @@
 
 from typing import Any
 
-from vqvae_course.checks import report, training_a_vqvae
+from vqvae_course.checks import (
+    codebook_collapse,
+    ema_codebooks,
+    rate_and_distortion,
+    report,
+    straight_through,
+    three_losses,
+    training_a_vqvae,
+    vector_quantization,
+    why_discrete,
+)
 from vqvae_course.checks.report import EXERCISES, CheckFailed, Exercise, Report
 
-__all__ = ["EXERCISES", "CheckFailed", "Exercise", "Report", "check", "report", "training_a_vqvae"]
+__all__ = [
+    "EXERCISES",
+    "CheckFailed",
+    "Exercise",
+    "Report",
+    "check",
+    "codebook_collapse",
+    "ema_codebooks",
+    "rate_and_distortion",
+    "report",
+    "straight_through",
+    "three_losses",
+    "training_a_vqvae",
+    "vector_quantization",
+    "why_discrete",
+]
 
 
 def check(*answer: Any, strict: bool = False) -> Report:

@@ -12,7 +12,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from numbers import Real
 from pathlib import Path
@@ -124,6 +124,27 @@ class Answer:
 def close(a: float, b: float, tolerance: float = 1e-3) -> bool:
     """Whether two numbers agree up to a relative tolerance."""
     return math.isclose(a, b, rel_tol=tolerance, abs_tol=1e-12)
+
+
+NARROW = 2e-5  # relative; many candidates are compared with one answer, and none should match by chance
+
+
+def recognise(got: float | Tensor, known: Iterable[tuple[Any, str, str]], tolerance: float = NARROW) -> None:
+    """Refuse an answer that is the result of a known mistake.
+
+    Args:
+        got: The answer, a number or a tensor.
+        known: (what a mistake leads to, message, hint), the most likely mistakes first.
+        tolerance: Relative to the largest entry.
+
+    Raises:
+        Mistake: The first that fits.
+    """
+    mine = torch.as_tensor(got).detach().double()
+    for value, message, hint in known:
+        other = torch.as_tensor(value).detach().double()
+        if mine.shape == other.shape and torch.allclose(mine, other, rtol=0, atol=tolerance * float(other.abs().max())):
+            raise Mistake(message, hint)
 
 
 class _InputAsked(BaseException):
