@@ -8,6 +8,7 @@ from torch import nn
 from vqvae_course.checkpoint import load_checkpoint, restore, save_checkpoint
 from vqvae_course.data import Batches, CodeSet
 from vqvae_course.pixelcnn import GatedPixelCNN
+from vqvae_course.vae import VAE, VAEConfig
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
 
 B, H, W, K = 2, 4, 6, 5
@@ -17,12 +18,14 @@ def build(kind: str, **changes) -> nn.Module:
     if kind == "VQVAE":
         small = {"in_channels": 1, "hidden": 6, "residual_layers": 1, "residual_hidden": 4, "code_dim": 3}
         return VQVAE(VQVAEConfig(**{**small, "num_codes": K, "normalize_latents": True, **changes}))
+    if kind == "VAE":
+        return VAE(VAEConfig(**{"height": 16, "width": 24, "hidden": 6, "latent_dim": 3, **changes}))
     return GatedPixelCNN(**{"num_codes": K, "hidden": 6, "layers": 2, "num_classes": 3, **changes})
 
 
 def answer(model: nn.Module):
     model.eval()
-    if isinstance(model, VQVAE):
+    if isinstance(model, VAE | VQVAE):
         return model(torch.linspace(0, 1, B * 16 * 24).view(B, 1, 16, 24)).x_hat
     return model(torch.arange(B * H * W).view(B, H, W) % K, torch.tensor([0, 2]))
 
@@ -31,7 +34,7 @@ def stream() -> Batches:
     return Batches(CodeSet(torch.randint(K, (11, H, W)), torch.arange(11) % 3, "noise"), 3)
 
 
-BOTH = pytest.mark.parametrize("kind", ["VQVAE", "GatedPixelCNN"])
+EACH = pytest.mark.parametrize("kind", ["VAE", "VQVAE", "GatedPixelCNN"])
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def path(tmp_path):
 # --- round trip
 
 
-@BOTH
+@EACH
 def test_a_model_comes_back_from_its_file_alone(path, kind):
     model = build(kind)
     save_checkpoint(path, model, step=7, history={"steps": [7], "values": {"loss": [0.5]}})
@@ -57,7 +60,7 @@ def test_a_model_comes_back_from_its_file_alone(path, kind):
     assert checkpoint.history == {"steps": [7], "values": {"loss": [0.5]}}
 
 
-@BOTH
+@EACH
 def test_saving_leaves_mode_and_random_state_alone(path, kind):
     model = build(kind)
     state = torch.get_rng_state()
@@ -130,7 +133,7 @@ def test_a_new_checkpoint_replaces_the_old_one_and_nothing_else_stays(path):
 
 
 def test_a_model_of_another_kind_is_refused(path):
-    with pytest.raises(ValueError, match="model must be a VQVAE or a GatedPixelCNN, got Linear"):
+    with pytest.raises(ValueError, match="model must be one of VAE, VQVAE, GatedPixelCNN, got Linear"):
         save_checkpoint(path, nn.Linear(2, 3))
     assert not path.exists()
 

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vqvae_course.encdec import Decoder, Encoder, ResidualLayer, ResidualStack, halvings, stage_widths
+from vqvae_course.encdec import Decoder, Encoder, ResidualLayer, ResidualStack, halvings, receptive_field, stage_widths
 
 B, CHANNELS, HIDDEN, RESIDUAL_HIDDEN, H, W = 2, 3, 8, 5, 4, 6
 
@@ -128,3 +128,17 @@ def test_a_stride_must_be_a_power_of_two(stride):
         Encoder(CHANNELS, HIDDEN, 2, RESIDUAL_HIDDEN, stride)
     with pytest.raises(ValueError, match=f"must be a power of two, at least 2, got {stride}"):
         Decoder(HIDDEN, HIDDEN, 2, RESIDUAL_HIDDEN, stride, CHANNELS)
+
+
+def test_the_receptive_field_is_what_gradients_reach():
+    layers = [(4, 2), (3, 1), (5, 2), (2, 1)]
+    network = nn.Sequential(*(nn.Conv1d(1, 1, kernel, stride) for kernel, stride in layers))
+    for parameter in network.parameters():
+        nn.init.constant_(parameter, 0.5)
+    x = torch.zeros(1, 1, 80, requires_grad=True)
+    network(x)[0, 0, 2].backward()
+    assert int((x.grad != 0).sum()) == receptive_field(layers)
+
+
+def test_without_layers_an_output_sees_one_pixel():
+    assert receptive_field([]) == 1

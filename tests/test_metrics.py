@@ -2,17 +2,22 @@ import math
 
 import pytest
 import torch
+from torch.distributions import Categorical, kl_divergence
 
 from vqvae_course.metrics import (
     bits_per_dim,
     code_counts,
     codebook_usage,
+    compression_ratio,
     data_variance,
+    kl_categorical,
     latent_bits,
     nats_per_code,
     normalized_mse,
+    pareto_front,
     perplexity,
     psnr,
+    ssim,
 )
 
 B, C, H, W, K = 2, 3, 4, 6, 5
@@ -180,3 +185,111 @@ def test_bits_per_dim_of_equally_likely_bytes_is_eight():
 def test_latent_bits_agree_with_the_nats_of_a_prior_that_knows_nothing():
     nll_nats = H * W * float(nats_per_code(torch.zeros(B, K, H, W), torch.zeros(B, H, W, dtype=torch.int64)))
     assert bits_per_dim(nll_nats, 1) == pytest.approx(latent_bits(H, W, K))
+
+
+# --- structural similarity
+
+
+def test_ssim_by_hand_in_one_window():
+    x, y = torch.rand(1, 1, 11, 11, dtype=torch.float64), torch.rand(1, 1, 11, 11, dtype=torch.float64)
+    bell = torch.exp(-((torch.arange(11.0, dtype=torch.float64) - 5) ** 2) / (2 * 1.5**2))
+    weight = torch.outer(bell, bell) / bell.sum() ** 2
+    mean_x, mean_y = (weight * x).sum(), (weight * y).sum()
+    var_x, var_y = (weight * (x - mean_x) ** 2).sum(), (weight * (y - mean_y) ** 2).sum()
+    cov = (weight * (x - mean_x) * (y - mean_y)).sum()
+    c1, c2 = 1e-4, 9e-4
+    right = (2 * mean_x * mean_y + c1) * (2 * cov + c2) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
+    assert float(ssim(x, y)) == pytest.approx(float(right), rel=1e-4)
+
+
+def test_ssim_is_one_for_a_copy_alone_and_symmetric():
+    x, y = torch.rand(B, C, 13, 17), torch.rand(B, C, 13, 17)
+    assert float(ssim(x, x)) == pytest.approx(1)
+    assert float(ssim(x, y)) == pytest.approx(float(ssim(y, x)))
+    assert ssim(x, y) < 0.9
+
+
+def test_ssim_forgives_brightness_and_punishes_noise_of_the_same_error():
+    x = torch.linspace(0.2, 0.7, 20).expand(1, 1, 16, 20)
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    noise = 0.1 * noise / noise.square().mean().sqrt()
+    assert ssim(x, x + 0.1) > ssim(x, x + noise) + 0.3
+
+
+def test_ssim_refuses_what_it_cannot_compare():
+    with pytest.raises(ValueError, match=r"x_hat must have the shape of x, \(1, 1, 12, 12\), got \(1, 1, 12, 13\)"):
+        ssim(torch.rand(1, 1, 12, 12), torch.rand(1, 1, 12, 13))
+    with pytest.raises(ValueError, match=r"x must be at least 11x11 pixels, got \(1, 1, 10, 12\)"):
+        ssim(torch.rand(1, 1, 10, 12), torch.rand(1, 1, 10, 12))
+
+
+# --- rates
+
+
+def test_compression_ratio_by_hand():
+    assert compression_ratio((1, 28, 28), (7, 7), 128) == pytest.approx(28 * 28 * 8 / (49 * 7))
+    assert compression_ratio((3, 32, 24), (8, 6), 512, bits=16) == pytest.approx(3 * 32 * 24 * 16 / (48 * 9))
+
+
+def test_one_code_costs_nothing_and_compresses_without_bound():
+    assert compression_ratio((3, 4, 6), (2, 3), 1) == math.inf
+
+
+def test_a_hierarchys_published_ratio_is_reproduced_from_its_bits():
+    # VQ-VAE-2 on ImageNet 256: 32x32 and 64x64 indices of K = 512.
+    bits = latent_bits(32, 32, 512) + latent_bits(64, 64, 512)
+    assert 256 * 256 * 24 / bits == pytest.approx(34.1, abs=0.05)
+
+
+def dominated(point, points):
+    return any((other <= point).all() and (other < point).any() for other in points)
+
+
+def test_the_pareto_front_is_what_nothing_dominates_by_rising_rate():
+    first = torch.randint(6, (40,)).double()  # whole numbers, so that ties and copies occur
+    points = torch.stack([first, 8 - first + torch.randint(3, (40,))], dim=1)
+    front = pareto_front(points)
+    assert {*front.tolist()} == {i for i in range(40) if not dominated(points[i], points)}
+    assert len(front) > 5
+    assert (points[front, 0].diff() >= 0).all()
+
+
+def test_the_pareto_front_takes_any_number_of_columns():
+    assert pareto_front(torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 4.0], [0.0, 9.0, 9.0]])).tolist() == [2, 0]
+    assert pareto_front(torch.zeros(0, 2)).tolist() == []
+
+
+@pytest.mark.parametrize("points", [torch.zeros(3), torch.tensor([[1.0, math.nan]])])
+def test_the_pareto_front_refuses_what_cannot_be_ordered(points):
+    with pytest.raises(ValueError, match=r"points must be \(N, M\) numbers without NaN"):
+        pareto_front(points)
+
+
+# --- divergences
+
+
+def test_kl_categorical_agrees_with_torch_distributions():
+    q, p = torch.rand(2, 3, K, dtype=torch.float64), torch.rand(3, K, dtype=torch.float64)
+    q, p = q / q.sum(dim=-1, keepdim=True), p / p.sum(dim=-1, keepdim=True)
+    torch.testing.assert_close(kl_categorical(q, p), kl_divergence(Categorical(q), Categorical(p)))
+
+
+def test_the_divergence_of_a_one_hot_posterior_from_the_uniform_prior_is_log_k():
+    one_hot, uniform = torch.eye(K), torch.full((K,), 1 / K)
+    torch.testing.assert_close(kl_categorical(one_hot, uniform), torch.full((K,), math.log(K)))
+
+
+def test_the_divergence_of_a_one_hot_posterior_is_minus_the_log_of_the_priors_choice():
+    p = torch.rand(K).softmax(dim=0)
+    torch.testing.assert_close(kl_categorical(torch.eye(K), p), -p.log())
+
+
+def test_what_the_prior_excludes_costs_infinitely_much_and_what_the_posterior_excludes_nothing():
+    assert kl_categorical(torch.tensor([0.5, 0.5]), torch.tensor([1.0, 0.0])) == math.inf
+    assert float(kl_categorical(torch.tensor([1.0, 0.0]), torch.tensor([0.5, 0.5]))) == pytest.approx(math.log(2))
+    assert kl_categorical(torch.tensor([1.0, 0.0]), torch.tensor([1.0, 0.0])) == 0
+
+
+def test_kl_categorical_refuses_another_number_of_outcomes():
+    with pytest.raises(ValueError, match="p must have as many outcomes as q, 3, got 4"):
+        kl_categorical(torch.ones(3) / 3, torch.ones(4) / 4)

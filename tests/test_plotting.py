@@ -60,6 +60,33 @@ def test_curves_draws_one_panel_a_quantity_and_one_line_a_run():
     assert right.get_ylabel() == "perplexity"
 
 
+def test_lines_draws_each_series_and_names_them_only_if_there_are_several():
+    one = plotting.lines({"a": ([1, 2], [3, 4])}, "x", "y", yscale="log")
+    assert one.axes[0].lines[0].get_ydata().tolist() == [3, 4]
+    assert one.axes[0].get_yscale() == "log"
+    assert one.axes[0].get_legend() is None
+    figure, axes = plotting.panels(columns=2)
+    assert plotting.lines({"a": ([1], [3]), "b": ([1], [5])}, "x", "y", axis=axes[0, 1]) is figure
+    assert [text.get_text() for text in axes[0, 1].get_legend().get_texts()] == ["a", "b"]
+
+
+def test_voronoi_paints_each_place_like_the_code_nearest_to_it():
+    _, axes = plotting.panels()
+    codes = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]])
+    plotting.voronoi(axes[0, 0], codes, points=torch.tensor([[-1.5, 1.9]]), limits=(-2, 2, -3, 3), numbers=True)
+    cells = np.asarray(axes[0, 0].images[0].get_array())
+    assert axes[0, 0].images[0].origin == "lower"
+    assert [cells[10, 10], cells[10, -10], cells[-10, 10]] == [0, 1, 2]
+    assert axes[0, 0].collections[-2].get_array().tolist() == [2]  # the point has the colour of its cell
+    assert {text.get_text() for text in axes[0, 0].texts} == {"0", "1", "2"}
+
+
+def test_voronoi_of_a_single_code_is_one_cell():
+    _, axes = plotting.panels()
+    plotting.voronoi(axes[0, 0], torch.zeros(1, 2))
+    assert np.unique(axes[0, 0].images[0].get_array()).tolist() == [0]
+
+
 def test_usage_sorts_shares_and_counts_the_codes_in_use():
     figure = plotting.usage({"model": torch.tensor([0, 30, 10, 60])})
     heights = [bar.get_height() for bar in figure.axes[0].patches]
@@ -72,6 +99,13 @@ def test_explore_stores_one_panel_a_value(monkeypatch):
     figure = plotting.explore(lambda axis, value: axis.plot([0, value]), "beta", [0.1, 0.5, 2.0])
     assert [axis.get_title() for axis in figure.axes] == ["beta = 0.1", "beta = 0.5", "beta = 2.0"]
     assert figure.axes[2].lines[0].get_ydata().tolist() == [0, 2.0]
+
+
+def test_explore_wraps_into_rows_and_leaves_no_empty_axes(monkeypatch):
+    monkeypatch.setenv("VQVAE_COURSE_STORED", "1")
+    figure = plotting.explore(lambda axis, value: axis.plot(value), "k", [1, 2, 3], columns=2)
+    assert [axis.axison for axis in figure.axes] == [True, True, True, False]
+    assert figure.axes[2].get_position().y1 < figure.axes[0].get_position().y0
 
 
 def test_explore_offers_a_slider_over_the_same_values_when_live(monkeypatch):

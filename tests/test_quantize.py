@@ -1,4 +1,5 @@
 import copy
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from vqvae_course.quantize import (
     EMAVectorQuantizer,
     VectorQuantizer,
     kmeans_init,
+    kmeans_step,
+    laplace_smooth,
     nearest_code,
     restart_dead_codes,
     straight_through,
@@ -572,6 +575,37 @@ def test_eps_must_be_positive(eps):
 
 def distortion(z, codebook) -> float:
     return float((all_distances(z, codebook).min(axis=1) ** 2).mean())
+
+
+def test_a_kmeans_step_moves_each_code_to_the_mean_of_its_latents():
+    z, codebook = torch.randn(50, 3), torch.randn(4, 3)
+    nearest = torch.cdist(z, codebook).argmin(dim=1)
+    stepped = kmeans_step(z, codebook)
+    for k in range(4):
+        expected = z[nearest == k].mean(dim=0) if (nearest == k).any() else codebook[k]
+        torch.testing.assert_close(stepped[k], expected)
+
+
+def test_a_kmeans_step_leaves_a_code_without_latents_and_its_arguments_alone():
+    z, codebook = torch.randn(20, 3), torch.cat([torch.zeros(1, 3), torch.full((1, 3), 100.0)])
+    before = codebook.clone()
+    assert torch.equal(kmeans_step(z, codebook)[1], before[1])
+    assert torch.equal(codebook, before)
+
+
+def test_kmeans_steps_never_increase_the_error():
+    z, codebook = torch.randn(200, 2), torch.randn(7, 2)
+    errors = []
+    for _ in range(10):
+        errors.append(float(torch.cdist(z, codebook).amin(dim=1).square().sum()))
+        codebook = kmeans_step(z, codebook)
+    assert all(after <= before * (1 + 1e-6) for before, after in pairwise(errors))
+
+
+def test_laplace_smoothing_by_hand():
+    count = torch.tensor([0.0, 1.0, 3.0])
+    torch.testing.assert_close(laplace_smooth(count, 0.5), (count + 0.5) / 5.5 * 4)
+    assert count.tolist() == [0, 1, 3]
 
 
 def test_kmeans_codes_are_distinct_and_follow_the_generator():

@@ -18,8 +18,10 @@ from vqvae_course.train import (
     fit,
     learning_rate,
     prior_step,
+    vae_step,
     vqvae_step,
 )
+from vqvae_course.vae import VAE, VAEConfig
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
 
 N, H, W, K = 20, 8, 12, 7
@@ -222,6 +224,15 @@ def test_the_vqvae_step_reports_every_term_and_the_perplexity():
     assert torch.equal(result.logs["recon_loss"], output.recon_loss)
     assert torch.equal(result.logs["commitment_loss"], output.commitment_loss)
     assert 1 <= float(result.logs["perplexity"]) <= K
+
+
+def test_the_vae_step_reports_both_halves_of_the_elbo():
+    model = VAE(VAEConfig(height=H, width=W, hidden=4, latent_dim=3)).eval()
+    batch = Batch(torch.rand(5, 1, H, W), torch.zeros(5, dtype=torch.int64))
+    loss, logs = vae_step(model, batch)
+    output = model(batch.x)
+    assert loss == output.loss
+    assert logs == {"recon_nats": output.recon_nats, "kl_nats": output.kl_nats}
 
 
 def test_the_prior_step_scores_each_map_given_its_label():

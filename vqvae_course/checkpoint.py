@@ -1,6 +1,7 @@
 """Checkpoints: everything a run needs to continue, written so that no interruption can spoil them."""
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,9 +10,17 @@ import torch
 from torch import nn
 
 from vqvae_course.pixelcnn import GatedPixelCNN
+from vqvae_course.vae import VAE, VAEConfig
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
 
 FORMAT = 1  # raised when the layout changes, so that an older file is refused by name
+
+
+REBUILD: dict[str, Callable[[dict], nn.Module]] = {
+    "VAE": lambda config: VAE(VAEConfig(**config)),
+    "VQVAE": lambda config: VQVAE(VQVAEConfig(**config)),
+    "GatedPixelCNN": lambda config: GatedPixelCNN(**config),
+}
 
 
 class Checkpoint(NamedTuple):
@@ -40,15 +49,10 @@ def describe(model: nn.Module) -> tuple[str, dict[str, Any]]:
     Raises:
         ValueError: If it is of a kind that checkpoints do not know.
     """
-    if isinstance(model, VQVAE):
-        return "VQVAE", asdict(model.config)
-    if isinstance(model, GatedPixelCNN):
-        return "GatedPixelCNN", model.config
-    raise ValueError(f"model must be a VQVAE or a GatedPixelCNN, got {type(model).__name__}")
-
-
-def _rebuild(name: str, config: dict[str, Any]) -> nn.Module:
-    return VQVAE(VQVAEConfig(**config)) if name == "VQVAE" else GatedPixelCNN(**config)
+    name = type(model).__name__
+    if name in REBUILD:
+        return name, model.config if isinstance(model.config, dict) else asdict(model.config)
+    raise ValueError(f"model must be one of {', '.join(REBUILD)}, got {name}")
 
 
 def save_checkpoint(
@@ -63,7 +67,7 @@ def save_checkpoint(
 
     Args:
         path: Where to.
-        model: A ``VQVAE`` or a ``GatedPixelCNN``.
+        model: A model that rebuilds from its configuration: ``VAE``, ``VQVAE`` or ``GatedPixelCNN``.
         step: Updates done.
         history: The training history as a dict.
         optimizer: To continue training later.
@@ -129,7 +133,7 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Che
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"{path} must be a checkpoint of format {FORMAT}, got {found!r}")
     try:
-        model = _rebuild(content["model"], content["config"])
+        model = REBUILD[content["model"]](content["config"])
         model.load_state_dict(content["weights"])
         rest = [content[name] for name in ("step", "history", "optimizer", "batches", "random")]
     except (KeyError, TypeError, RuntimeError) as error:

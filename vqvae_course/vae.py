@@ -71,10 +71,9 @@ class VAEConfig:
             raise ValueError(f"pixel_variance must be positive, got {self.pixel_variance}")
         halvings(self.downsample)
         for name in ("height", "width"):
-            if getattr(self, name) % self.downsample:
-                raise ValueError(
-                    f"{name} must be a multiple of downsample {self.downsample}, got {getattr(self, name)}"
-                )
+            side = getattr(self, name)
+            if side % self.downsample:
+                raise ValueError(f"{name} must be a multiple of downsample = {self.downsample}, got {side}")
 
 
 class VAEOutput(NamedTuple):
