@@ -201,3 +201,19 @@ def test_strict_raises_unless_correct(monkeypatch):
 
 def _unsolved(images):
     raise NotImplementedError
+
+
+def test_a_known_mistake_is_recognised_by_its_result_alone():
+    known = [(torch.tensor([1.0, 2.0]), "first", ""), (torch.tensor([[1.0, 2.0]]), "second", "a hint")]
+    with pytest.raises(answer.Mistake, match="second") as caught:
+        answer.recognise(torch.tensor([[1.0, 2.0]], requires_grad=True), known)
+    assert caught.value.hint == "a hint"
+    answer.recognise(torch.tensor([1.0, 2.001]), known)
+    with pytest.raises(answer.Mistake, match="first"):
+        answer.recognise(torch.tensor([1.0, 2.001]), known, tolerance=1e-2)
+
+
+def test_recognising_takes_plain_numbers_too():
+    with pytest.raises(answer.Mistake, match="twice"):
+        answer.recognise(3.0, [(1.5, "half", ""), (np.float32(3.0), "twice", "")])
+    answer.recognise(3.0, [(float("inf"), "infinite", ""), (float("nan"), "no number", "")])

@@ -134,7 +134,8 @@ def recognise(got: float | Tensor, known: Iterable[tuple[Any, str, str]], tolera
 
     Args:
         got: The answer, a number or a tensor.
-        known: (what a mistake leads to, message, hint), the most likely mistakes first.
+        known: (what a mistake leads to, message, hint), the most likely mistakes first; what is not
+            finite fits nothing.
         tolerance: Relative to the largest entry.
 
     Raises:
@@ -143,7 +144,10 @@ def recognise(got: float | Tensor, known: Iterable[tuple[Any, str, str]], tolera
     mine = torch.as_tensor(got).detach().double()
     for value, message, hint in known:
         other = torch.as_tensor(value).detach().double()
-        if mine.shape == other.shape and torch.allclose(mine, other, rtol=0, atol=tolerance * float(other.abs().max())):
+        if mine.shape != other.shape or not bool(other.isfinite().all()):
+            continue
+        scale = float(other.abs().max()) if other.numel() else 0.0
+        if torch.allclose(mine, other, rtol=0, atol=tolerance * scale):
             raise Mistake(message, hint)
 
 
