@@ -458,6 +458,19 @@ def test_ema_equals_a_replay_by_hand():
     np.testing.assert_allclose(quantizer.codebook.numpy(), codes, rtol=1e-4, atol=1e-4)
 
 
+def test_the_ema_moves_each_chosen_code_a_fraction_of_the_way_to_the_mean_of_its_latents():
+    decay = 0.8
+    quantizer = EMAVectorQuantizer(K, D, decay=decay, eps=1e-9)
+    codes, z = quantizer.codebook.clone(), torch.randn(B * H * W, D)
+    indices = torch.arange(len(z)) % (K - 1)  # nothing chooses the last one
+    quantizer.update(z, indices)
+    for i in range(K - 1):
+        mine = z[indices == i]
+        fraction = (1 - decay) * len(mine) / quantizer.ema_count[i]
+        torch.testing.assert_close(quantizer.codebook[i], codes[i] + fraction * (mine.mean(dim=0) - codes[i]))
+    torch.testing.assert_close(quantizer.codebook[K - 1], codes[K - 1])
+
+
 def test_ema_starts_from_a_consistent_pair():
     quantizer = EMAVectorQuantizer(K, D)
     assert torch.equal(quantizer.ema_count, torch.ones(K))

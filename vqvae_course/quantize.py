@@ -390,7 +390,7 @@ def kmeans_init(z: Tensor, num_codes: int, generator: torch.Generator | None = N
     for k in range(1, num_codes):
         if not distance.any():
             raise ValueError(f"z must hold at least num_codes = {num_codes} distinct latents, got {k}")
-        reach = distance.double().cpu().cumsum(dim=0)  # on the CPU, where the generator is
+        reach = distance.cpu().double().cumsum(dim=0)  # on the CPU, where the generator is; MPS has no float64
         drawn = torch.rand(1, generator=generator, dtype=torch.float64) * reach[-1]
         chosen = torch.searchsorted(reach, drawn, right=True).clamp(max=len(z) - 1)
         codebook[k] = z[int(chosen)]

@@ -100,7 +100,7 @@ class Answer:
         if isinstance(value, bool) or not isinstance(value, Real | Tensor | np.ndarray | np.generic):
             raise Mistake(f"Your function returns {kind(value)}; one number is asked for.")
         try:
-            value = float(value.detach() if isinstance(value, Tensor) else value)
+            value = float(value.item() if isinstance(value, Tensor | np.ndarray) else value)
         except OverflowError as error:
             raise Mistake("Your function returns a number far too large.") from error
         except Exception as error:
