@@ -1,1 +1,776 @@
-"""Checks of notebook 06."""
+"""Checks of notebook 06: running sums, smoothing, memory and batch size, debiasing, starts, the EMA layer."""
+
+import copy
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vqvae_course.checks.answer import NARROW, Answer, Mistake, close, described, kind, recognise
+from vqvae_course.checks.report import exercise
+from vqvae_course.quantize import laplace_smooth as smoothed
+
+Candidate = Tensor | float
+
+
+def _meant(got: Tensor | float, known: dict[str, Candidate | list[Candidate]], tolerance: float = NARROW) -> None:
+    """Refuse the result of a known mistake; a key is what to say, and a hint on a second line."""
+    for text, values in known.items():
+        message, _, hint = text.partition("\n")
+        candidates = values if isinstance(values, list) else [values]
+        recognise(got, [(value, message, hint) for value in candidates], tolerance)
+
+
+GRAPH = "It drags the graph of every batch along, and memory grows until none is left."
+
+
+def _sums(z: Tensor, indices: Tensor, num_codes: int) -> tuple[Tensor, Tensor]:
+    """Return how many latents chose each code, (K,), and their sums, (K, D)."""
+    z = z.detach()
+    count = torch.bincount(indices, minlength=num_codes).to(z)
+    return count, torch.zeros(num_codes, z.shape[1]).to(z).index_add_(0, indices, z)
+
+
+# The running sums
+
+
+@exercise(points=2)
+def ema_update(answer: Answer) -> None:
+    """Judge ``ema_update(count, total, z, indices, decay)``: one batch enters the running sums."""
+    cases = ((7, 3, 24, 6, 0.8), (5, 4, 9, 0, 0.65), (6, 2, 13, 3, 0.0), (4, 3, 1, 2, 0.7), (1, 3, 6, None, 0.9))
+    for case, (num_codes, dim, n, absent, decay) in enumerate(cases):
+        dtype = torch.float64 if case == 1 else torch.float32
+        count = 0.5 + 3 * torch.rand(num_codes, dtype=dtype)
+        total = torch.randn(num_codes, dim, dtype=dtype) + 1
+        z = (torch.randn(dim, n, dtype=dtype) + 0.5).T.requires_grad_()  # not contiguous, and part of a graph
+        others = [k for k in range(num_codes) if k != absent]
+        indices = torch.tensor(others)[torch.randint(len(others), (n,))]
+        got = _two_tensors(answer(count, total, z, indices, decay), count, total)
+        _judge_count(got[0], count, indices, decay)
+        _judge_total(got[1], count, total, z.detach(), indices, decay)
+        if any(value.requires_grad for value in got):
+            raise Mistake("The numbers are right, but the running sums require gradients. " + GRAPH, "Detach z.")
+        for name, value, old in zip(("count", "total"), got, (count, total), strict=True):
+            if value.dtype != old.dtype:
+                raise Mistake(f"{name} comes back as {value.dtype}, and went in as {old.dtype}.", "Keep its dtype.")
+
+
+def _two_tensors(value: Any, count: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
+    if isinstance(value, Tensor) and value.shape == total.shape:
+        raise Mistake("One tensor came back; the new count and the new total are asked for, not their quotient.")
+    if not isinstance(value, tuple | list) or len(value) != 2 or not all(isinstance(v, Tensor) for v in value):
+        raise Mistake(f"A pair of tensors (new_count, new_total) is asked for; {kind(value)} came back.")
+    if value[0].shape == total.shape and value[1].shape == count.shape:
+        raise Mistake("The two results are in the wrong order: the count comes first.")
+    for name, new, old in zip(("count", "total"), value, (count, total), strict=True):
+        if new.shape != old.shape:
+            last = "A code that no latent chose has a place too, also the last one. See minlength of torch.bincount."
+            raise Mistake(
+                f"The new {name} has shape {tuple(new.shape)}; {tuple(old.shape)} is asked for.",
+                last if len(new) < len(old) else "",
+            )
+        if not new.is_floating_point():
+            raise Mistake(f"The new {name} is rounded to whole numbers ({new.dtype}), so small batches leave no trace.")
+        if not bool(new.isfinite().all()):
+            raise Mistake(f"The new {name} holds infinite numbers or NaN: is a sum divided by a count of 0?")
+    return value[0], value[1]
+
+
+SWAPPED = "γ and 1 - γ are swapped: the old value is to keep most of its weight.\nWhich factor is near 1?"
+ABSENT = (
+    "Codes that no latent chose are left as they are. They fade like all others; their quotient stays the same."
+    "\nn_i = 0 is a count like any other."
+)
+
+
+def _judge_count(got: Tensor, count: Tensor, indices: Tensor, g: float) -> None:
+    n, size = torch.bincount(indices, minlength=len(count)).to(count), len(indices)
+    right = g * count + (1 - g) * n
+    if torch.allclose(got.to(right), right, rtol=1e-4, atol=1e-5):
+        return
+    _meant(
+        got,
+        {
+            SWAPPED: (1 - g) * count + g * n,
+            ABSENT: torch.where(n > 0, right, count),
+            "You count a latent for codes that nothing chose: n_i is 0.": g * count + (1 - g) * n.clamp(min=1),
+            "Your batch enters the count with weight 1; its weight is 1 - γ.": g * count + n,
+            "Your count never forgets: the old value is to be multiplied by γ.": [count + n, count + (1 - g) * n],
+            "This is the count of this batch alone; the old count has no part in it.": n,
+            "The old count is missing from yours.": (1 - g) * n,
+            "You average shares of the batch, n_i / n; the count n_i itself is asked for.\nm_i holds a sum, "
+            "so N_i must hold a number of latents, or their quotient is off by a factor.": g * count
+            + (1 - g) * n / size,
+            "Each code counts at most one latent of the batch, however many chose it.\ncount[indices] += 1 "
+            "writes once for each index. torch.bincount counts all of them.": g * count + (1 - g) * (n > 0),
+            "You divide the count by 1 - γ; eq. 6 has no bias correction.": right / (1 - g),
+            "You divide the counts by their sum; they are counts, not shares.": right / right.sum(),
+        },
+    )
+    raise Mistake(
+        "The new count is not γ times the old one plus 1 - γ times the latents of this batch.",
+        "How many entries of indices are i? That is n_i.",
+    )
+
+
+def _judge_total(got: Tensor, count: Tensor, total: Tensor, z: Tensor, indices: Tensor, g: float) -> None:
+    n, added = _sums(z, indices, len(count))
+    right = g * total + (1 - g) * added
+    if torch.allclose(got.to(right), right, rtol=1e-4, atol=1e-5):
+        return
+    n, present = n[:, None], (n > 0)[:, None]
+    mean, new_count = added / n.clamp(min=1), (g * count + (1 - g) * n[:, 0])[:, None]
+    last = torch.zeros_like(total)
+    for latent, k in zip(z, indices, strict=True):
+        last[k] = latent
+    averages = (
+        "You average the mean of the cell; the sum of its latents is asked for."
+        "\nm_i / N_i divides by the count later. Divided twice, latents of large cells would weigh too little."
+    )
+    codes = (
+        "You treat the old total as if it were the codes; it is their sums, m_i, and is not divided by anything here."
+    )
+    _meant(
+        got,
+        {
+            SWAPPED: (1 - g) * total + g * added,
+            ABSENT: torch.where(present, right, total),
+            averages: [g * total + (1 - g) * mean, torch.where(present, g * total + (1 - g) * mean, total)],
+            codes: [g * total / count[:, None] + (1 - g) * mean, g * total / count[:, None] + (1 - g) * added],
+            "You divide the sums by the number of latents in the batch.": g * total + (1 - g) * added / len(z),
+            "Your batch enters the total with weight 1; its weight is 1 - γ.": g * total + added,
+            "Your total never forgets: the old value is to be multiplied by γ.": [
+                total + added,
+                total + (1 - g) * added,
+            ],
+            "This is the sum of this batch alone; the old total has no part in it.": added,
+            "The old total is missing from yours.": (1 - g) * added,
+            "Of each cell only one latent is added.\ntotal[indices] += z writes once for each index, the last"
+            " one wins. index_add_ adds all of them.": g * total + (1 - g) * last,
+            "This is the codebook, total over count; the total itself is asked for.": right / new_count,
+            "You average the old mean and the mean of the cell: a mean of means, in which a batch with one "
+            "latent counts as much as a batch with a hundred.\nAverage sums and counts; divide later.": new_count
+            * (g * total / count[:, None] + (1 - g) * mean),
+        },
+    )
+    raise Mistake(
+        "The new total is not γ times the old one plus 1 - γ times the sum of each cell's latents.",
+        "Row i takes the sum of those rows of z whose index is i.",
+    )
+
+
+# Laplace smoothing
+
+
+@exercise(points=1)
+def laplace_smooth(answer: Answer) -> None:
+    """Judge ``laplace_smooth(count, eps)``: counts of which none is 0, with the same total."""
+    for num_codes, eps, scale, dtype in (
+        (6, 0.5, 9.0, torch.float32),
+        (5, 2.0, 3.0, torch.float64),
+        (9, 1e-5, 200.0, torch.float32),
+        (1, 0.25, 4.0, torch.float32),
+    ):
+        count = scale * torch.rand(num_codes, dtype=dtype) ** 2 + scale / 10
+        if num_codes > 1:
+            count[torch.randint(num_codes, ())] = 0.0
+        n, size = float(count.sum()), num_codes
+        try:
+            got = answer.tensor(count, eps, shape=(num_codes,))
+        except Mistake as mistake:
+            if "in place" not in mistake.message:
+                raise
+            raise Mistake(
+                "You store the smoothed counts back into the running ones (in place). The next batch would smooth them "
+                "again, and a code that nobody uses would never fade below a level of about eps / (1 - γ).",
+                "Make a new tensor. Look for +=, *=, functions that end in _ and assignments to a slice.",
+            ) from mistake
+        right = (count + eps) / (n + size * eps) * n
+        if torch.allclose(got.to(right), right, rtol=1e-4, atol=0):
+            continue
+        total = "The total is not kept: the smoothed counts must sum to what the counts summed to."
+        _meant(
+            got,
+            {
+                total + "\nEvery code got eps more. What factor takes that back?": count + eps,
+                "These are probabilities, they sum to 1; counts are asked for.\nWhat turns a share into a count?": (
+                    count + eps
+                )
+                / (n + size * eps),
+                total + "\nDivide by the sum of what stands above: all K codes got their eps.": (count + eps) / n,
+                "The total is not kept: eps was given to K codes, and only one of them is in your "
+                "denominator.\nWhat do the K numerators sum to?": (count + eps) / (n + eps) * n,
+                total + "\nWhat do the K numerators sum to? And what makes a share a count?": (count + eps) / (n + eps),
+                total + "\nYou lift the small counts alone; every code is given eps, also those in use.": count.clamp(
+                    min=eps
+                ),
+                "eps is missing above: a count of 0 is still 0.": count / (n + size * eps) * n,
+                "These are the counts as they were: a count of 0 is still 0.": count,
+                total + "\nEach code is given a whole eps, and then all are scaled.": count + eps / size,
+                "n is the sum of the counts; you take their mean.": (count + eps)
+                / (count.mean() + size * eps)
+                * count.mean(),
+                "You give every code n·eps; it is eps.": (count + n * eps) / (1 + size * eps),
+                "Every code has the same count now.": torch.full_like(count, n / size),
+                "You add 1 to each count; it is eps that is added.": (count + 1) / (n + size) * n,
+            },
+        )
+        if not close(float(got.sum()), n):
+            raise Mistake(total, "Sum your numerators over the K codes.")
+        raise Mistake(
+            "The total is kept, but the shares are not those of counts that were given eps each.",
+            "First add eps to each, then scale all by one factor.",
+        )
+
+
+# Another batch size
+
+
+@exercise(points=1)
+def rescale_decay(answer: Answer) -> None:
+    """Judge ``rescale_decay(decay, factor)``: the same memory, measured in latents, at another batch size."""
+    for decay, factor in ((0.6, 3), (0.85, 0.5), (0.9, 4), (0.99, 8), (0.95, 1), (0.7, 2.5)):
+        got, right = answer.number(decay, factor), decay**factor
+        if close(got, right, 1e-6):
+            continue
+        fast = "A larger batch brings more latents per update, so more is to be forgotten per update, not less."
+        known: dict[str, Candidate | list[Candidate]] = {
+            "The memory is counted in updates, and each of them now sees another number of latents.": decay,
+            fast + "\nWhich of the two decays belongs to the larger batch?": [
+                decay ** (1 / factor),
+                1 - (1 - decay) / factor,
+            ],
+            "Scaling 1 - γ is right only in the limit of γ near 1; for a large factor γ even falls below 0."
+            "\nTwo updates with the small batch multiply the old value by γ twice.": 1 - factor * (1 - decay),
+            "Dividing γ is no rule of forgetting.\nWhat do two small updates do to the old value?": decay / factor,
+            "Multiplying γ soon gives more than 1, a memory that grows.\nThink of two updates.": decay * factor,
+            "This is the weight of the new batch; the decay is the weight of the old value.": 1 - decay**factor,
+            "You raise 1 - γ to a power; the old value's weight repeats.": 1 - (1 - decay) ** factor,
+        }
+        _meant(got, known, 1e-7)
+        raise Mistake(
+            f"With a decay of {decay} and batches {factor} times as large, the memory in latents is not the same for "
+            f"{got:.4g}.",
+            "By what is the old value multiplied after as many latents as one large batch holds?",
+        )
+
+
+# A debiased average as a module
+
+
+@exercise(points=2)
+def debiased_ema(answer: Answer) -> None:
+    """Judge ``debiased_ema(decay, shape)``: a module with ``update(value)`` and a property ``value``."""
+    for decay, shape in ((0.8, (3, 5)), (0.35, ()), (0.0, (2,))):
+        average = _module(answer, decay, shape)
+        if float(_read(average, shape).abs().max()) != 0:
+            raise Mistake("Before the first update the average is not 0.")
+        seen: list[Tensor] = []
+        for step in range(5):
+            value = (torch.randn(shape) + 2 + step).requires_grad_(step == 2)
+            seen.append(value.detach())
+            _take(average, value)
+            got = _read(average, shape)
+            if not torch.allclose(got.detach().double(), _debiased(seen, decay), rtol=1e-4, atol=1e-5):
+                _explain_debiased(got, seen, decay)
+            if got.requires_grad:
+                raise Mistake("The average requires gradients. " + GRAPH, "Detach the value, or use torch.no_grad().")
+        if any(p.requires_grad for p in average.parameters()):
+            raise Mistake(
+                "Your average holds a Parameter, which an optimizer will want to train.", "Use register_buffer."
+            )
+        _judge_round_trip(answer, average, seen, decay, shape)
+
+
+def _module(answer: Answer, *arguments: Any) -> nn.Module:
+    module = answer(*arguments)
+    if not isinstance(module, nn.Module):
+        raise Mistake(f"A torch.nn.Module is asked for; {kind(module)} came back.")
+    return module
+
+
+def _take(average: nn.Module, value: Tensor) -> None:
+    if not callable(getattr(average, "update", None)):
+        raise Mistake("Your module has no method update(value).")
+    Answer(lambda value: (average.update(value), True))(value)  # update may well return None
+
+
+def _read(average: nn.Module, shape: tuple[int, ...]) -> Tensor:
+    written = getattr(type(average), "value", None)
+    if written is None and not hasattr(average, "value"):
+        raise Mistake("Your module has no property value.")
+    # Called directly: an AttributeError inside would reach us as "no attribute 'value'", by way of nn.Module.
+    value = Answer(written.fget)(average) if isinstance(written, property) else Answer(lambda: average.value)()
+    if callable(value) and not isinstance(value, Tensor):
+        raise Mistake("value is a method of your module; it is to be a property.", "Write @property above it.")
+    if isinstance(value, int | float):
+        value = torch.tensor(float(value))
+    if not isinstance(value, Tensor):
+        raise Mistake(f"value is {kind(value)}; a tensor is asked for.")
+    if value.shape != shape:
+        raise Mistake(f"value has shape {tuple(value.shape)}; for these values it is {shape}.")
+    if not bool(value.isfinite().all()):
+        raise Mistake(
+            "value is infinite or NaN. With t = 0 the correction divides by 1 - γ⁰ = 0.",
+            "This happens before the first update, or when t is counted up too late, or is lost on the way through "
+            "state_dict.",
+        )
+    return value
+
+
+def _hidden(seen: list[Tensor], g: float) -> Tensor:
+    """Return the average that starts at 0, uncorrected."""
+    total = torch.zeros_like(seen[0]).double()
+    for value in seen:
+        total = g * total + (1 - g) * value.double()
+    return total
+
+
+def _debiased(seen: list[Tensor], g: float) -> Tensor:
+    return _hidden(seen, g) / (1 - g ** len(seen))
+
+
+def _explain_debiased(got: Tensor, seen: list[Tensor], g: float) -> None:
+    t, hidden = len(seen), _hidden(seen, g)
+    from_first, stored = seen[0].double(), torch.zeros_like(hidden)
+    for step, value in enumerate(seen, start=1):
+        from_first = g * from_first + (1 - g) * value.double()
+        stored = (g * stored + (1 - g) * value.double()) / (1 - g**step)
+    known: dict[str, Candidate | list[Candidate]] = {
+        "No correction: the average starts at 0, and after t updates it is too small by 1 - γ^t.": hidden,
+        SWAPPED: [_hidden(seen, 1 - g) / (1 - (1 - g) ** t), _hidden(seen, 1 - g) / (1 - g**t)],
+        "γ and 1 - γ are swapped, and there is no correction.": _hidden(seen, 1 - g),
+        "You correct the average that you keep, so it is corrected again and again."
+        "\nKeep the uncorrected one; correct what you return.": stored,
+        "You start from the first value. It then keeps the weight γ^t, more than any other; here the "
+        "average starts at 0 and is corrected.": from_first,
+        "Your count of updates is one ahead.\nAfter the first update the divisor is 1 - γ.": hidden
+        / (1 - g ** (t + 1)),
+        "You divide by 1 - γ after every update; after t of them it is 1 - γ^t.": hidden / (1 - g),
+        "This is the plain mean of all values: nothing is forgotten.": sum(seen) / t,
+    }
+    if t > 1:
+        known["Your count of updates is one behind.\nCount first, then divide."] = hidden / (1 - g ** (t - 1))
+        known["This is the last value; the ones before are forgotten."] = seen[-1]
+    _meant(got, known, 1e-4)
+    raise Mistake(
+        f"After update {t} the value is not the weighted mean in which a value seen s updates ago has weight γ^s.",
+        "Two things are kept, the average that started at 0 and the number of updates.",
+    )
+
+
+def _judge_round_trip(
+    answer: Answer, average: nn.Module, seen: list[Tensor], decay: float, shape: tuple[int, ...]
+) -> None:
+    fresh = _module(answer, decay, shape)
+    _load(fresh, average)
+    lost = (
+        "After a round trip through state_dict the average is another one: the number of updates is not saved. A "
+        "Python integer is no part of state_dict.\nKeep it as a tensor, with register_buffer."
+    )
+    try:
+        after_loading = _read(fresh, shape)
+    except Mistake as mistake:
+        raise Mistake(*lost.split("\n")) from mistake
+    value = torch.randn(shape) + 7
+    _take(fresh, value)
+    got, right = _read(fresh, shape), _debiased([*seen, value], decay)
+    if torch.allclose(after_loading.double(), _debiased(seen, decay), rtol=1e-4, atol=1e-5) and torch.allclose(
+        got.double(), right, rtol=1e-4, atol=1e-5
+    ):
+        return
+    g, t = decay, len(seen)
+    hidden = _hidden([*seen, value], g)
+    _meant(
+        got,
+        {
+            lost: hidden / (1 - g) if g else math.nan,
+            "Nothing of the average is in state_dict: a module that is loaded again starts from 0."
+            "\nA plain attribute is not saved, and a buffer with persistent=False is not either.": value,
+            "state_dict has the number of updates, but not the average itself.\nKeep both with register_buffer.": (
+                1 - g
+            )
+            * value
+            / (1 - g ** (t + 1)),
+        },
+        1e-4,
+    )
+    raise Mistake(
+        "A module that is loaded from state_dict does not go on where the saved one was.",
+        "Everything that the next value depends on must be a persistent buffer.",
+    )
+
+
+def _load(fresh: nn.Module, saved: nn.Module) -> None:
+    try:
+        fresh.load_state_dict(copy.deepcopy(saved.state_dict()))
+    except Exception as error:
+        raise Mistake(
+            f"A fresh module cannot load the state_dict of a used one ({described(error)}).",
+            "Register every buffer in __init__, with its final shape.",
+        ) from error
+
+
+# The first step
+
+
+@exercise(points=2)
+def codebook_after_first_step(answer: Answer) -> None:
+    """Judge ``codebook_after_first_step(init, n, num_codes, decay, eps)``: how much longer an unchosen code gets."""
+    for n, size, g, eps in ((50, 8, 0.9, 0.02), (20, 3, 0.6, 0.1), (300, 64, 0.99, 1e-5)):
+        batch, both = (1 - g) * n, (1 - g) * n + g * size
+
+        def length(N: float, m: float, total: float, size: int = size, eps: float = eps) -> float:
+            return m * (total + size * eps) / ((N + eps) * total)
+
+        got = answer.number("count zero", n, size, g, eps)
+        if not close(got, length(0, g, batch)):
+            known: dict[str, Candidate | list[Candidate]] = {
+                "the sum m fades by γ in this step too, also for a code that nothing chose.": length(0, 1, batch),
+                "the batch enters the counts with weight 1 - γ, so their total is (1 - γ) n.": length(0, g, n),
+                "near, but the smoothed count of an empty code is not exactly eps.\nPut a count of 0 into the formula "
+                "of the smoothing; the total n there is that of all counts.": g / eps,
+                "the sum fades by γ, and the smoothed count is not exactly eps.": 1 / eps,
+                "γ and 1 - γ are swapped. The old sum keeps the weight γ.": length(0, 1 - g, batch),
+                "all counts start at 0 here, so the total is that of the batch alone.": length(0, g, both),
+                "the smoothed count lacks its last factor, the total.": g * (batch + size * eps) / eps,
+                "you leave the code in place, but its sum is divided by almost nothing.": 1.0,
+                "the sum starts at the code, not at 0.": 0.0,
+                "the sum fades by γ, but what is it divided by?": g,
+            }
+            _meant(got, {f"count zero: {text}": value for text, value in known.items()})
+            raise Mistake(
+                "count zero: this is not the new length over the old one.",
+                "Write down the code's new N (it is 0), its new m, and the smoothed count of all codes together.",
+            )
+        got = answer.number("consistent", n, size, g, eps)
+        if not close(got, length(g, g, both), 1e-4):
+            known = {
+                "almost. The smoothing moves the code a little; it is part of the update.": 1.0,
+                "the count fades by γ as well as the sum.": g,
+                "you smooth with N + eps alone; the formula also keeps the total.": g / (g + eps),
+                "the old counts, 1 each, have their part in the total too.\nThey have faded.": length(g, g, batch),
+                "in the total, old counts weigh γ and those of the batch 1 - γ.": length(g, g, size + n),
+                "the code's own count has faded to γ by then.": length(1, g, both),
+                "the sum fades by γ as well as the count.": length(g, 1, both),
+                "this is the state before the update; count and sum fade by γ.": 1 / (1 + eps),
+            }
+            _meant(got, {f"consistent: {text}": value for text, value in known.items()})
+            raise Mistake(
+                "consistent: this is not the new length over the old one.",
+                "Its new N is γ and its new m is γ times the code; the total holds the counts of all codes.",
+            )
+        got = answer.number("both zero", n, size, g, eps)
+        if close(got, 1.0):
+            raise Mistake("both zero: you leave the code in place. Here nothing guards it, and its sum is 0.")
+        if not close(got, 0.0):
+            raise Mistake("both zero: this is not the new length over the old one.", "What is 0 over a tiny number?")
+
+
+# The layer
+
+
+@exercise(points=4)
+def EMAQuantizer(answer: Answer) -> None:
+    """Judge ``EMAQuantizer(num_codes, code_dim, beta, decay, eps)``: the whole layer."""
+    for shape, num_codes, beta, decay, eps in (
+        ((2, 3, 4, 6), 29, 0.4, 0.8, 0.3),
+        ((3, 2, 5, 1), 7, 0.25, 0.6, 1e-5),
+        ((1, 2, 1, 1), 1, 0.25, 0.9, 1e-5),
+    ):
+        options = (num_codes, shape[1], beta, decay, eps)
+        layer = _module(answer, *options).train()
+        _judge_codes(layer, shape)
+        start = layer.codebook.detach().clone()
+        first = torch.randn(shape).mul(0.7).add(0.3).requires_grad_()
+        indices = _judge_forward(layer, first, beta)
+        _judge_first_update(layer, start, first, indices, decay, eps)
+        later = [torch.randn(shape) + step for step in range(3)]
+        _judge_later_updates(layer, start, first, indices, later, decay, eps)
+        _judge_eval(layer, torch.randn(shape))
+        _judge_reload(answer, options, layer, torch.randn(shape) - 1)
+
+
+def _judge_codes(layer: nn.Module, shape: tuple[int, ...]) -> None:
+    codes = getattr(layer, "codebook", None)
+    if not isinstance(codes, Tensor):
+        raise Mistake("Your layer has no tensor named codebook.", 'register_buffer("codebook", ...)')
+    if codes.ndim != 2 or codes.shape[1] != shape[1]:
+        raise Mistake(f"codebook has shape {tuple(codes.shape)}; (K, D), one code a row, is asked for.")
+    if len(codes) > 1 and len(codes.detach().unique(dim=0)) < len(codes):
+        raise Mistake("Some codes start at the same place, and only one of them can ever be the nearest.")
+    if not any(p.requires_grad for p in layer.parameters()):
+        return
+    q = Answer(layer)(torch.randn(shape, requires_grad=True))
+    reached = False
+    loss, z_q = getattr(q, "loss", None), getattr(q, "z_q", None)
+    parts = [part.sum() for part in (loss, z_q) if isinstance(part, Tensor) and part.requires_grad]
+    if parts and codes.requires_grad:
+        try:
+            (gradient,) = torch.autograd.grad(sum(parts), codes, allow_unused=True)
+        except RuntimeError:
+            gradient = None
+        reached = gradient is not None and bool(gradient.any())
+    if reached:
+        raise Mistake(
+            "A gradient flows into the codebook, so an optimizer and the running means would pull at the same codes.",
+            "A buffer instead of a Parameter, and no codebook loss: the means do that work.",
+        )
+    raise Mistake(
+        "Your layer has Parameters: an optimizer gets hold of them, and weight decay or a stray gradient changes them "
+        "behind the back of the running means.",
+        "register_buffer keeps a tensor in state_dict and out of parameters(). nn.Embedding holds a Parameter.",
+    )
+
+
+def _fields(q: Any) -> tuple[Tensor, Tensor, Tensor]:
+    names = ("z_q", "indices", "loss")
+    missing = [name for name in names if not isinstance(getattr(q, name, None), Tensor)]
+    if missing:
+        raise Mistake(
+            f"A Quantized is asked for, with tensors z_q, indices and loss; {kind(q)} without {missing[0]} came back."
+        )
+    return q.z_q, q.indices, q.loss
+
+
+ORDER = (
+    "You update the codebook first and quantize afterwards, so the latents meet codes that have just been pulled "
+    "towards them. Training looks better than it is.\nKeep the codes that were chosen, and let the update come last."
+)
+
+
+def _distances(rows: Tensor, codes: Tensor) -> Tensor:
+    return torch.cdist(rows, codes, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _rows(z: Tensor) -> Tensor:
+    return z.detach().movedim(1, -1).reshape(-1, z.shape[1])
+
+
+def _judge_forward(layer: nn.Module, z_e: Tensor, beta: float) -> Tensor:
+    """Judge what a pass in train mode returns; return the indices as (N,)."""
+    before = layer.codebook.detach().clone()
+    z_q, indices, loss = _fields(Answer(layer)(z_e))
+    after, rows = layer.codebook.detach().clone(), _rows(z_e)
+    batch, dim, height, width = z_e.shape
+    if indices.shape != (batch, height, width) or indices.dtype.is_floating_point:
+        raise Mistake(
+            f"indices is {tuple(indices.shape)} {indices.dtype}; ({batch}, {height}, {width}) integers are asked for."
+        )
+    flat, distances = indices.reshape(-1).long(), _distances(rows, before)
+    if not 0 <= int(flat.min()) <= int(flat.max()) < len(before):
+        raise Mistake("An index lies outside [0, K).")
+    achieved, best = distances[torch.arange(len(rows)), flat], distances.amin(dim=1)
+    if not torch.allclose(achieved, best, rtol=1e-3, atol=1e-4):
+        _explain_indices(flat, z_e, before, after)
+    if z_q.shape != z_e.shape:
+        raise Mistake(f"z_q has shape {tuple(z_q.shape)}; that of z_e, {tuple(z_e.shape)}, is asked for.")
+    e_k = before[flat].view(batch, height, width, dim).movedim(-1, 1)
+    moved = after[flat].view(batch, height, width, dim).movedim(-1, 1)
+    if not torch.allclose(z_q.detach(), e_k, atol=1e-4):
+        _meant(
+            z_q,
+            {
+                ORDER: moved,
+                "z_q has the value of z_e: nothing was quantized.\nWhere does stop-gradient go?": z_e,
+                "The codes are in the wrong places: view alone mixes positions and channels."
+                "\nBring the channels to the end before you flatten, and back after.": before[flat].view(z_e.shape),
+            },
+            1e-4,
+        )
+        raise Mistake("z_q does not have the value of the chosen codes at each position.")
+    _judge_loss(loss, z_e, e_k, moved, beta)
+    _judge_gradients(z_q, loss, z_e, e_k, beta)
+    held = [name for name, value in (*layer.named_buffers(), ("codebook", layer.codebook)) if value.requires_grad]
+    if held:
+        raise Mistake(f"After a pass, {held[0]} requires gradients. {GRAPH}", "Detach the latents before you count.")
+    return flat
+
+
+def _explain_indices(flat: Tensor, z_e: Tensor, before: Tensor, after: Tensor) -> None:
+    unordered = z_e.detach().reshape(-1, z_e.shape[1])
+    if torch.equal(flat, _distances(unordered, before).argmin(dim=1)):
+        raise Mistake(
+            "view alone cuts z_e into pieces that mix positions and channels.",
+            "Bring the channels to the end before you flatten.",
+        )
+    if torch.equal(flat, _distances(_rows(z_e), after).argmin(dim=1)):
+        raise Mistake("The codebook is updated before the codes are chosen.", "Choose, look up, and update last.")
+    if torch.equal(flat, _distances(_rows(z_e), before).argmax(dim=1)):
+        raise Mistake("The indices are those of the farthest codes.")
+    raise Mistake("The indices are not those of the nearest codes of the codebook as it was before this batch.")
+
+
+def _judge_loss(loss: Tensor, z_e: Tensor, e_k: Tensor, moved: Tensor, beta: float) -> None:
+    if loss.numel() != 1:
+        raise Mistake(f"loss has shape {tuple(loss.shape)}; a scalar is asked for.")
+    got, commitment = float(loss.detach()), float((z_e.detach() - e_k).square().mean())
+    if close(got, beta * commitment):
+        return
+    late = float((z_e.detach() - moved).square().mean())
+    both = "A codebook loss is still there. The running means have taken its place, so only β times commitment is left."
+    known: dict[str, Candidate | list[Candidate]] = {
+        ORDER: beta * late,
+        f"β is missing. {ORDER}": late,
+        both: [(1 + beta) * commitment, commitment + beta * late, 2 * beta * commitment],
+        "β is missing: the loss is β times the commitment loss.": commitment,
+        "The commitment loss is a mean over all elements; yours is a sum.": beta * commitment * z_e.numel(),
+        "The commitment loss is a mean over all elements, the D numbers too.": beta * commitment * z_e.shape[1],
+        "β is applied twice.": beta**2 * commitment,
+    }
+    if abs(got) < 1e-6:
+        raise Mistake("The loss is 0.", "Is it computed with z_q, after straight-through? Take the codes themselves.")
+    _meant(got, known, 1e-4)
+    raise Mistake("The loss is not β times the mean squared distance of the latents from the codes they chose.")
+
+
+def _judge_gradients(z_q: Tensor, loss: Tensor, z_e: Tensor, e_k: Tensor, beta: float) -> None:
+    weight = torch.randn_like(z_e)
+    found = []
+    for value in ((z_q * weight).sum(), loss.sum()):
+        try:
+            found.append(torch.autograd.grad(value, z_e, retain_graph=True, allow_unused=True)[0])
+        except RuntimeError as error:
+            if "does not require grad" not in str(error):
+                raise Mistake(
+                    f"The backward pass fails ({described(error)}): the update has changed a tensor that it needs.",
+                    "The codes that were looked up must be a copy, not a view of the codebook.",
+                ) from error
+            found.append(None)
+    through, pulled = found
+    if through is None or not bool(through.any()):
+        raise Mistake("No gradient gets from z_q back to the encoder.", "Straight-through: value e_k, gradient of z_e.")
+    if not torch.allclose(through, weight, atol=1e-5):
+        raise Mistake("The gradient of z_q is not handed to z_e unchanged.", "Value e_k, gradient of z_e.")
+    if pulled is None or not bool(pulled.any()):
+        raise Mistake("The commitment loss gives the encoder no gradient.", "Which of its two sides is detached?")
+    if not torch.allclose(pulled, 2 * beta * (z_e.detach() - e_k) / z_e.numel(), rtol=1e-3, atol=1e-6):
+        raise Mistake("The gradient of the loss with respect to z_e is not that of β times a mean square.")
+
+
+def _judge_first_update(layer: nn.Module, start: Tensor, z_e: Tensor, indices: Tensor, g: float, eps: float) -> None:
+    got, size = layer.codebook.detach(), len(start)
+    count, added = _sums(_rows(z_e), indices, size)
+    N, m = g + (1 - g) * count, g * start + (1 - g) * added
+    right = m / smoothed(N, eps)[:, None]
+    if torch.allclose(got, right, rtol=1e-3, atol=1e-4):
+        return
+    present, mean = (count > 0)[:, None], added / count.clamp(min=1)[:, None]
+    fresh, faded = (1 - g) * count, g * start + (1 - g) * mean
+    zero, twice = (1 - g) * added / smoothed(fresh, eps)[:, None], g * m + (1 - g) * added
+    means = (
+        "You average the means of the cells: a batch with one latent counts as much as a batch with a hundred."
+        "\nKeep a running count and a running sum, and divide one by the other."
+    )
+    _meant(
+        got,
+        {
+            "The codebook does not move in train mode.\nDoes the update write into self.codebook?": start,
+            "Your counts start at 0 and your sums at the codes, which do not fit together: a code that "
+            "nothing chose is divided by almost nothing and flies off.\nWith which count is sum / count the "
+            "code?": m / smoothed(fresh, eps)[:, None],
+            "Your counts start at 0 beside sums that start at the codes.": m / (fresh + eps)[:, None],
+            "Your counts and sums start at 0: a code that nothing chose in the first batch falls to the "
+            "origin.\nStart from a count of 1 and a sum equal to the code.": zero,
+            "Your counts and sums start at 0, so the codes' first places are forgotten at the first "
+            "latent.\nStart from a count of 1 and a sum equal to the code.": torch.where(present, zero, start),
+            SWAPPED: (g * added + (1 - g) * start) / smoothed(g * count + 1 - g, eps)[:, None],
+            means: [
+                faded,
+                torch.where(present, faded, start),
+                (g * start + (1 - g) * mean) / smoothed(N, eps)[:, None],
+            ],
+            "Codes that no latent chose are skipped. Let their count and sum fade as well.": torch.where(
+                present, right, start
+            ),
+            "The counts are not smoothed: eps has no effect.\nDivide by the smoothed counts.": m / N[:, None],
+            "The counts get eps, but their total is not kept.\nSee laplace_smooth.": m / (N + eps)[:, None],
+            "You divide by smoothed shares; by smoothed counts is asked for.\nWhat turns a share into a count?": m
+            / ((N + eps) / (N.sum() + size * eps))[:, None],
+            "Your codes jump to this batch's means: nothing is remembered.": torch.where(present, mean, start),
+            "Your codes are the running sums: they are divided by nothing, or the count never changes.": m,
+            "The batch enters counts and sums twice.": twice / smoothed(g * N + (1 - g) * count, eps)[:, None],
+        },
+        1e-4,
+    )
+    if torch.allclose(got[count == 0], start[count == 0], rtol=1e-2) or bool((count > 0).all()):
+        raise Mistake(
+            "After one batch the codes that were chosen are not where eqs. 6 to 8 put them.",
+            "Start from a count of 1 and a sum equal to the code; smooth the new counts; divide.",
+        )
+    raise Mistake("After one batch the codes that nothing chose have moved.", "A count of 1, a sum equal to the code.")
+
+
+def _judge_later_updates(
+    layer: nn.Module, start: Tensor, first: Tensor, indices: Tensor, later: list[Tensor], g: float, eps: float
+) -> None:
+    size, codes = len(start), layer.codebook.detach().clone()
+    states = {"right": (torch.ones(size), start), "stored": (torch.ones(size), start)}
+
+    def follow(name: str, rows: Tensor, chosen: Tensor) -> Tensor:
+        (N, m), (count, added) = states[name], _sums(rows, chosen, size)
+        N, m = g * N + (1 - g) * count, g * m + (1 - g) * added
+        smooth = smoothed(N, eps)
+        states[name] = (smooth if name == "stored" else N, m)
+        return m / smooth[:, None]
+
+    for name in states:
+        follow(name, _rows(first), indices)
+    for z_e in later:
+        _, chosen, _ = _fields(Answer(layer)(z_e))
+        rows, chosen, got = _rows(z_e), chosen.reshape(-1).long(), layer.codebook.detach().clone()
+        count, added = _sums(rows, chosen, size)
+        right, stored = follow("right", rows, chosen), follow("stored", rows, chosen)
+        if not torch.allclose(got, right, rtol=1e-2, atol=1e-3):
+            alone = (g * codes + (1 - g) * added) / smoothed(g + (1 - g) * count, eps)[:, None]
+            _meant(
+                got,
+                {
+                    "The first update is right, but the smoothed counts are stored back, so every batch smooths them "
+                    "again.\nSmooth when you divide; keep the count as it is.": stored,
+                    "The first update is right, but the second one starts from a count of 1 again: nothing is "
+                    "remembered.\nWrite the new count and the new sum back into the buffers.": alone,
+                    "The codebook moves at the first batch only.": codes,
+                },
+                1e-3,
+            )
+            raise Mistake(
+                "The first update is right, the next one is not: is everything kept that eqs. 6 and 7 need?",
+                "The count without smoothing, and the sum, not the code.",
+            )
+        codes = got
+
+
+def _everything(layer: nn.Module) -> dict[str, Tensor]:
+    return {**copy.deepcopy(layer.state_dict()), "codebook": layer.codebook.detach().clone()}
+
+
+def _judge_eval(layer: nn.Module, z_e: Tensor) -> None:
+    layer.eval()
+    before = _everything(layer)
+    z_q, indices, _ = _fields(Answer(layer)(z_e))
+    after = _everything(layer)
+    layer.train()
+    if any(not torch.equal(value, after[name]) for name, value in before.items()):
+        raise Mistake(
+            "The layer learns in eval mode, so every look at the test set changes the model.", "See self.training."
+        )
+    codes = before["codebook"][indices.reshape(-1).long()]
+    if not torch.allclose(_rows(z_q), codes, atol=1e-4):
+        raise Mistake("In eval mode z_q is not made of the chosen codes.")
+
+
+def _judge_reload(answer: Answer, options: tuple, layer: nn.Module, z_e: Tensor) -> None:
+    fresh = _module(answer, *options).train()
+    _load(fresh, layer)
+    if not torch.equal(fresh.codebook.detach(), layer.codebook.detach()):
+        raise Mistake("The codebook is not in state_dict.", "A plain attribute is not saved; a buffer is.")
+    for each in (layer, fresh):
+        _fields(Answer(each)(z_e))
+    if not torch.allclose(fresh.codebook.detach(), layer.codebook.detach(), rtol=1e-4, atol=1e-5):
+        raise Mistake(
+            "Loaded from state_dict, the layer has its codes but goes on with other statistics: the running count or "
+            "sum is not saved.",
+            "Plain attributes are not in state_dict, and buffers with persistent=False are not either.",
+        )
