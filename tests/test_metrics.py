@@ -231,6 +231,11 @@ def test_compression_ratio_by_hand():
     assert compression_ratio((3, 32, 24), (8, 6), 512, bits=16) == pytest.approx(3 * 32 * 24 * 16 / (48 * 9))
 
 
+def test_the_published_compression_of_imagenet_is_reproduced():
+    # VQ-VAE, section 4.2: 128x128x3 to 32x32 indices of K = 512, "approximately 42.6".
+    assert compression_ratio((3, 128, 128), (32, 32), 512) == pytest.approx(42.67, abs=0.01)
+
+
 def test_one_code_costs_nothing_and_compresses_without_bound():
     assert compression_ratio((3, 4, 6), (2, 3), 1) == math.inf
 
