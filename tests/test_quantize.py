@@ -615,6 +615,16 @@ def test_kmeans_steps_never_increase_the_error():
     assert all(after <= before * (1 + 1e-6) for before, after in pairwise(errors))
 
 
+def test_a_kmeans_step_is_a_gradient_step_on_the_codebook_loss_with_a_rate_of_its_own_for_each_code():
+    z, quantizer = torch.randn(40, D), VectorQuantizer(K, D)
+    codes = quantizer.codebook.detach().clone()
+    quantized = quantizer(z.T.view(1, D, 5, 8))  # the rows of z, position by position
+    quantized.codebook_loss.backward()
+    count = torch.bincount(quantized.indices.flatten(), minlength=K)[:, None]
+    rate = len(z) * D / (2 * count.clamp(min=1))
+    torch.testing.assert_close(codes - rate * quantizer.codebook.grad, kmeans_step(z, codes))
+
+
 def test_laplace_smoothing_by_hand():
     count = torch.tensor([0.0, 1.0, 3.0])
     torch.testing.assert_close(laplace_smooth(count, 0.5), (count + 0.5) / 5.5 * 4)

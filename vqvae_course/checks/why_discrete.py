@@ -55,9 +55,10 @@ def _number(answer: Answer, arguments: tuple, nan: tuple[str, str], infinite: tu
 
 
 def _explain_all(got: list[float], known: list[dict[str, Any]], hint: str) -> None:
-    """Refuse numbers that are one and the same known mistake, each for its own arguments; one could be a coincidence."""
-    together = {message: torch.tensor([float(each[message]) for each in known]).double() for message in known[0]}
-    _explain(torch.tensor(got).double(), together, hint)
+    """Refuse numbers that are the same known mistake, each for its own arguments; a single one may be a coincidence."""
+    double = torch.float64
+    together = {message: torch.tensor([float(each[message]) for each in known], dtype=double) for message in known[0]}
+    _explain(torch.tensor(got, dtype=double), together, hint)
 
 
 def _refuse_nearly(got: float, right: float) -> None:
