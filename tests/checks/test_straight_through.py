@@ -76,6 +76,18 @@ def values_exchanged_behind_the_back_of_autograd(z_e, e_k):
 
 
 @answers.accept("straight_through")
+def in_place_on_a_copy(z_e, e_k):
+    z_q = z_e.clone()
+    z_q += (e_k - z_e).detach()
+    return z_q
+
+
+@answers.accept("straight_through")
+def in_double_precision_and_back(z_e, e_k):
+    return one_line(z_e.double(), e_k.double()).to(z_e.dtype)
+
+
+@answers.accept("straight_through")
 def the_package(z_e, e_k):
     return quantize.straight_through(z_e, e_k)
 
@@ -126,14 +138,30 @@ def codes_on_a_fresh_leaf(z_e, e_k):
     return (z_e.detach() + (e_k - z_e.detach())).clone()
 
 
-@answers.reject("straight_through", "it enters twice, and cancels")
+@answers.reject("straight_through", "the codes get all of it")
 def no_stop_gradient(z_e, e_k):
     return z_e + (e_k - z_e)
 
 
-@answers.reject("straight_through", "Only the code is detached")
+@answers.reject("straight_through", "the codes get all of it")
+def latents_kept_in_the_graph_only(z_e, e_k):
+    return e_k + 0 * z_e
+
+
+@answers.reject("straight_through", "all that is outside of it cancels")
 def only_the_code_detached(z_e, e_k):
     return z_e + (e_k.detach() - z_e)
+
+
+@answers.reject("straight_through", "but not under torch.no_grad(). This is the value of z_e")
+def latents_themselves_in_an_evaluation(z_e, e_k):
+    return one_line(z_e, e_k) if torch.is_grad_enabled() else z_e
+
+
+@answers.reject("straight_through", "but not under torch.no_grad(). Your function raised")
+def by_a_hook_on_the_latents(z_e, e_k):
+    z_e.register_hook(lambda gradient: gradient)
+    return one_line(z_e, e_k)
 
 
 @answers.reject("straight_through", "e_k gets one as well")
@@ -242,7 +270,7 @@ def overwrites_the_latents(z_e, e_k):
     return z_e
 
 
-@answers.reject("straight_through", "your function returns shape"[1:])
+@answers.reject("straight_through", "for this input (2, 3, 4, 6) is asked for")
 def flattened(z_e, e_k):
     return (z_e + (e_k - z_e).detach()).flatten(1) if z_e.ndim > 1 else z_e + (e_k - z_e).detach()
 
@@ -322,6 +350,20 @@ class InPlaceOnACopy(_Function):
     @staticmethod
     def backward(ctx, gradient):
         return gradient, None, None  # torch forgives a None too many
+
+
+@answers.accept("RoundSTE")
+class NumberByNumber(_Function):
+    @staticmethod
+    def forward(ctx, x, step):
+        return torch.tensor([round(v / step) * step for v in x.flatten().tolist()], dtype=x.dtype).view(x.shape)
+
+
+@answers.accept("RoundSTE")
+class SignTimesRoundedSize(_Function):
+    @staticmethod
+    def forward(ctx, x, step):
+        return ((x / step).abs() + 0.5).floor() * x.sign() * step
 
 
 @answers.reject("RoundSTE", "returns a gradient for step")
@@ -425,6 +467,48 @@ class Truncated(_Function):
     @staticmethod
     def forward(ctx, x, step):
         return (x / step).long().to(x.dtype) * step
+
+
+@answers.reject("RoundSTE", "positive numbers only")
+class HalfAddedAndCutOff(_Function):
+    @staticmethod
+    def forward(ctx, x, step):
+        return (x / step + 0.5).trunc() * step
+
+
+@answers.reject("RoundSTE", "the middle between two multiples")
+class MiddleOfTheStep(_Function):
+    @staticmethod
+    def forward(ctx, x, step):
+        return (x / step).floor() * step + step / 2
+
+
+@answers.reject("RoundSTE", "what rounding takes away")
+class RoundingError(_Function):
+    @staticmethod
+    def forward(ctx, x, step):
+        return x - (x / step).round() * step
+
+
+@answers.reject("RoundSTE", "a list counts as one")
+class ListOfGradients(_Function):
+    @staticmethod
+    def backward(ctx, gradient):
+        return [gradient, None]
+
+
+@answers.reject("RoundSTE", "neither a tensor nor None")
+class PlainOne(_Function):
+    @staticmethod
+    def backward(ctx, gradient):
+        return 1, None
+
+
+@answers.reject("RoundSTE", "multiplied by 2")
+class DoubledInPlace(_Function):
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient.mul_(2), None
 
 
 @answers.reject("RoundSTE", "multiples of 1/step")
@@ -581,6 +665,39 @@ def as_a_function_of_the_codebook(model, x):
     if not output.recon_loss.requires_grad:
         return torch.zeros_like(codebook)
     return torch.autograd.grad(output.recon_loss, codebook, materialize_grads=True)[0]
+
+
+@answers.accept("codebook_grad_from_recon")
+def in_double_precision(model, x):
+    return zeros_by_torch(model, x).double()
+
+
+@answers.accept("codebook_grad_from_recon")
+def backward_into_the_codebook_only(model, x):
+    codebook = model.quantizer.codebook
+    old, codebook.grad = codebook.grad, None
+    model(x).recon_loss.backward(inputs=[codebook])
+    gradient, codebook.grad = codebook.grad, old
+    return torch.zeros_like(codebook) if gradient is None else gradient
+
+
+@answers.accept("codebook_grad_from_recon")
+def heard_by_a_hook(model, x):
+    heard = [torch.zeros_like(model.quantizer.codebook)]
+    model = copy.deepcopy(model)
+    model.quantizer.codebook.register_hook(heard.append)
+    model(x).recon_loss.backward()
+    return sum(heard)
+
+
+@answers.reject("codebook_grad_from_recon", "by the number of images")
+def summed_over_the_images(model, x):
+    return len(x) * zeros_by_torch(model, x)
+
+
+@answers.reject("codebook_grad_from_recon", "the codebook itself")
+def the_codebook_whatever_the_model(model, x):
+    return model.quantizer.codebook
 
 
 @answers.reject("codebook_grad_from_recon", "by a planted fault")
@@ -803,7 +920,7 @@ def not_rounded_up(z_e, gradient, codebook, lr):
     return min(float(a / b) for a, b in zip(squares - squares[first], rate, strict=True) if b > 0)
 
 
-@answers.reject("steps_to_switch", "One number"[1:])
+@answers.reject("steps_to_switch", "one number is asked for")
 def returns_the_path(z_e, gradient, codebook, lr):
     return torch.stack([z_e - n * lr * gradient for n in range(5)])
 
@@ -831,6 +948,22 @@ def by_the_nearest_two_codes_only(z_e, gradient, codebook, lr):
 def starts_from_the_code(z_e, gradient, codebook, lr):
     code = codebook[quantize.nearest_code(z_e[None], codebook)][0]
     return a_loop(code, gradient, codebook, lr) or 1000
+
+
+@answers.reject("steps_to_switch", "number of the code that is reached")
+def which_code_it_is_then(z_e, gradient, codebook, lr):
+    z = z_e - a_loop(z_e, gradient, codebook, lr) * lr * gradient
+    return (codebook - z).norm(dim=1).argmin()
+
+
+@answers.reject("steps_to_switch", "one too small")
+def compares_with_the_update_before(z_e, gradient, codebook, lr):
+    for updates in range(100):
+        moved = z_e - lr * gradient
+        if quantize.nearest_code(moved[None], codebook) != quantize.nearest_code(z_e[None], codebook):
+            return updates
+        z_e = moved
+    return 100
 
 
 @answers.reject("steps_to_switch", "at least one")
@@ -877,6 +1010,33 @@ def by_trial(codes):
             reached = ahead[(ahead - codes[k]).abs().argmin()]
             if (reached - target).abs() > 1.01 * (codes[k] - target).abs():
                 return [z, target]
+
+
+@answers.accept("ste_bias")
+def barely_beside_the_code(codes):
+    code = codes.min().item()
+    return code, code + 1e-4  # tiny beside codes that lie 30 apart, but not 0
+
+
+@answers.accept("ste_bias")
+def in_a_column(codes):
+    return torch.tensor(a_quarter_of_the_gap(codes))[:, None]
+
+
+@answers.accept("ste_bias")
+def as_arrays_of_one_number(codes):
+    z, target = a_quarter_of_the_gap(codes)
+    return np.array([z]), torch.tensor([target])
+
+
+@answers.reject("ste_bias", "a Tensor of shape")
+def all_codes_sorted(codes):
+    return tuple(codes.sort())
+
+
+@answers.reject("ste_bias", "a str and a str")
+def as_text(codes):
+    return tuple(f"{number:.6f}" for number in a_quarter_of_the_gap(codes))
 
 
 @answers.reject("ste_bias", "the estimator is right")

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from numbers import Real
 
 import numpy as np
 import torch
@@ -35,11 +36,16 @@ def straight_through(answer: Answer) -> None:
     swapped = torch.randn(3, 5, 2, 4).movedim(1, -1)  # not contiguous, as a feature map laid out for the quantizer
     _judge_estimator(answer, swapped.requires_grad_(), torch.randn(3, 2, 4, 5))  # codes that need no gradient: EMA
     with torch.no_grad():
-        _judge_value(answer, torch.randn(2, 5), torch.randn(2, 5))
+        try:
+            _judge_value(answer, torch.randn(2, 5), torch.randn(2, 5))
+        except Mistake as mistake:
+            raise Mistake(
+                f"It works in training, but not under torch.no_grad(). {mistake.message}", mistake.hint
+            ) from None
 
 
 def _judge_value(answer: Answer, z_e: Tensor, e_k: Tensor) -> Tensor:
-    value = answer.tensor(z_e, e_k, shape=z_e.shape)
+    value = answer.tensor(z_e, e_k, shape=tuple(z_e.shape))
     if value.dtype != z_e.dtype:
         raise Mistake(f"Your function turns {z_e.dtype} into {value.dtype}.", "Which operation changes the dtype?")
     if z_e.grad is not None or e_k.grad is not None:
@@ -98,9 +104,9 @@ def _judge_estimator(answer: Answer, z_e: Tensor, e_k: Tensor) -> None:
         )
     if deaf and heard:
         raise Mistake(
-            "The value is right, but the gradient of z_e is exactly 0: it enters twice, and cancels on the way back as "
-            "it does on the way forward. The codes get all of the gradient.",
-            "One of the two z_e has to be a constant.",
+            "The value is right, but the gradient of z_e is exactly 0, and the codes get all of it. What cancels on "
+            "the way forward cancels on the way back as well.",
+            "If z_e stands there twice, one of the two has to be a constant.",
         )
     if to_latents is None:
         raise Mistake(
@@ -110,9 +116,9 @@ def _judge_estimator(answer: Answer, z_e: Tensor, e_k: Tensor) -> None:
         )
     if deaf:
         raise Mistake(
-            "The value is right, but the gradient of z_e is 0: it enters twice with opposite signs, and both count. "
-            "Only the code is detached.",
-            "One of the two z_e has to be a constant.",
+            "The value is right, but the gradient of z_e is exactly 0. The code is behind a stop-gradient, but all "
+            "that is outside of it cancels.",
+            "If z_e stands there twice, one of the two has to be a constant.",
         )
     _judge_jacobian(to_latents, upstream, heard)
     if heard:
@@ -170,7 +176,7 @@ def RoundSTE(answer: Answer) -> None:
 
 
 def _judge_rounding(apply: Answer, x: Tensor, step: float, right: Tensor) -> None:
-    value = apply.tensor(x, step, shape=x.shape)
+    value = apply.tensor(x, step, shape=tuple(x.shape))
     if value.dtype != x.dtype:
         raise Mistake(f"The forward pass turns {x.dtype} into {value.dtype}.", "Which operation changes the dtype?")
     if torch.allclose(value, right, rtol=1e-5, atol=1e-6 * step):
@@ -191,6 +197,17 @@ def _judge_rounding(apply: Answer, x: Tensor, step: float, right: Tensor) -> Non
                 "You cut off towards 0; the nearest multiple is asked for.",
                 "int() and // cut",
             ),
+            (
+                (x / step + 0.5).trunc() * step,
+                "You add a half and cut off. That is right for positive numbers only: cutting off goes towards 0.",
+                "Try x = -1 with a step of 1.",
+            ),
+            (
+                (x / step).floor() * step + step / 2,
+                "You return the middle between two multiples of the step, which is no multiple itself.",
+                hint,
+            ),
+            (x - right, "This is what rounding takes away from x; what it leaves is asked for.", hint),
             (x.round(), "You round to whole numbers and ignore the step.", hint),
             (
                 (x * step).round() / step,
@@ -213,7 +230,7 @@ def _judge_backward(function: type, x: Tensor, step: float) -> None:
     def through(x: Tensor, step: float, upstream: Tensor) -> Tensor:
         value = function.apply(x, step)
         try:
-            (gradient,) = torch.autograd.grad(value, x, upstream, allow_unused=True)
+            (gradient,) = torch.autograd.grad(value, x, upstream.clone(), allow_unused=True)
         except NotImplementedError as error:
             raise Mistake("The forward pass is right; backward is still missing.") from error
         except (RuntimeError, TypeError) as error:
@@ -222,7 +239,7 @@ def _judge_backward(function: type, x: Tensor, step: float) -> None:
             raise Mistake("backward returns None for x, so nothing before the rounding could learn.")
         return gradient
 
-    gradient = Answer(through).tensor(x, step, upstream, shape=x.shape)
+    gradient = Answer(through).tensor(x, step, upstream, shape=tuple(x.shape))
     if torch.allclose(gradient, upstream, rtol=1e-5, atol=1e-6):
         return
     value, hint = (x / step).round() * step, "backward returns what it is given."
@@ -263,9 +280,11 @@ def _misunderstood(error: Exception) -> Exception:
     if "incorrect number of gradients" in str(error):
         return Mistake(
             "backward does not return as many values as forward has arguments after ctx: torch asks for one gradient "
-            "for each of them.",
+            "for each of them, in a tuple (a list counts as one).",
             "What is the gradient of something that is no tensor?",
         )
+    if "expected Variable or None" in str(error):
+        return Mistake("backward returns something for x that is neither a tensor nor None.", "It is given a tensor.")
     if re.search("gradient different (than|from) None", str(error)):
         return Mistake(
             "backward returns a gradient for step. It is a plain number, not a tensor, and torch accepts no gradient "
@@ -349,8 +368,7 @@ def _judge_codebook_gradient(answer: Answer, model: VQVAE, x: Tensor) -> None:
     old = {name: (p.detach().clone(), _copy(p.grad), p.requires_grad) for name, p in model.named_parameters()}
     modes = [module.training for module in model.modules()]
     got = Answer(_explaining_none(answer.function)).tensor(model, x, shape=tuple(codebook.shape)).detach()
-    if got.data_ptr() == codebook.data_ptr() and bool(right.any()):
-        raise Mistake("This is the codebook itself; the gradient with respect to it is asked for.")
+    got = got.to(right.dtype)
     if not torch.allclose(got, right, rtol=1e-3, atol=1e-6):
         _explain_codebook_gradient(got, right, model, x, old["quantizer.codebook"][1])
     if any(not torch.equal(p, old[name][0]) for name, p in model.named_parameters()):
@@ -436,6 +454,9 @@ def _explain_codebook_gradient(got: Tensor, right: Tensor, model: VQVAE, x: Tens
     ]
     gradients = [(_codebook_gradient(model, loss), message) for loss, message in losses]
     known = [(value, message, recon) for value, message in gradients if value.any()]
+    known += [
+        (model.quantizer.codebook, "This is the codebook itself; the gradient with respect to it is asked for.", "")
+    ]
     if stale is not None:
         known += [(right + stale, "An older gradient, which stood in .grad before your call, is mixed in.", fresh)]
         known += [(stale, "This is an older gradient, which stood in .grad before your call.", fresh)]
@@ -453,8 +474,8 @@ def _explain_codebook_gradient(got: Tensor, right: Tensor, model: VQVAE, x: Tens
             ),
             (-right, "The sign is wrong: the gradient is asked for, not the step.", ""),
             (right.abs(), "The signs are lost.", ""),
-            (model.quantizer.codebook, "This is the codebook itself; the gradient is asked for.", ""),
             (right / right.norm(), "You scale the gradient to length 1.", ""),
+            (len(x) * right, "You multiply by the number of images; recon_loss is a mean.", ""),
             (right.square(), "You square the gradient.", ""),
         ]
     recognise(got, known, tolerance=1e-4)
@@ -484,16 +505,16 @@ def _judge_counts(answer: Answer, cases: list[tuple[Tensor, Tensor, Tensor, floa
                 f"{got:.4g} came back; updates are whole numbers.",
                 "After which whole number of them is the other code nearer for the first time?",
             )
-        if got < 1:
-            raise Mistake(
-                f"{got:.0f} updates: at the start the nearest code is the first one, so it takes at least one."
-            )
         given.append(round(got))
     if given == [_switch(*case) for case in cases]:
         return
     for message, rule in _WRONG_COUNTS.items():
         if all(rule(*case) == got for case, got in zip(cases, given, strict=True)):
             raise Mistake(message, "Each update replaces z by z - lr * gradient. Count them; look after each.")
+    if min(given) < 1:
+        raise Mistake(
+            f"{min(given)} updates: at the start the nearest code is the first one, so it takes at least one."
+        )
     case, got = next((case, got) for case, got in zip(cases, given, strict=True) if got != _switch(*case))
     codebook = case[2]
     late = got > _switch(*case)
@@ -568,6 +589,9 @@ _WRONG_COUNTS: dict[str, Callable[..., int | None]] = {
         lambda z, g, codebook, lr: _switch(codebook[_nearest(z, codebook)], g, codebook, lr)
     ),
     "You take the code with the largest inner product for the nearest one.": _by_product,
+    "You return the number of the code that is reached, not the number of updates.": (
+        lambda z, g, codebook, lr: _nearest(z - _switch(z, g, codebook, lr) * lr * g, codebook)
+    ),
 }
 
 
@@ -592,17 +616,20 @@ def ste_bias(answer: Answer) -> None:
 
 def _two_numbers(value: object) -> tuple[float, float]:
     if isinstance(value, Tensor | np.ndarray):
-        value = value.tolist()
+        value = value.squeeze().tolist()
     if not isinstance(value, tuple | list) or len(value) != 2:
         came = f"{len(value)} values" if isinstance(value, tuple | list) else kind(value)
         raise Mistake(f"Two numbers are asked for, (z, target); {came} came back.")
-    try:
-        pair = tuple(float(part.detach() if isinstance(part, Tensor) else part) for part in value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise Mistake(f"Two numbers are asked for; {kind(value[0])} and {kind(value[1])} came back.") from error
-    if not all(map(math.isfinite, pair)):
-        raise Mistake(f"Two finite numbers are asked for; {pair[0]} and {pair[1]} came back.")
-    return pair
+    single = [part.item() if math.prod(getattr(part, "shape", (0,))) == 1 else part for part in value]
+    if not all(isinstance(part, Real) for part in single):
+        came = " and ".join(
+            f"{kind(part)} of shape {tuple(part.shape)}" if hasattr(part, "shape") else kind(part) for part in single
+        )
+        raise Mistake(f"Two numbers are asked for, (z, target); {came} came back.")
+    z, target = map(float, single)
+    if not (math.isfinite(z) and math.isfinite(target)):
+        raise Mistake(f"Two finite numbers are asked for; {z} and {target} came back.")
+    return z, target
 
 
 def _what_happens(z: float, target: float, codes: list[float]) -> Mistake | None:
@@ -613,7 +640,7 @@ def _what_happens(z: float, target: float, codes: list[float]) -> Mistake | None
         return Mistake("Your z lies on the border of two cells, so it has no code of its own.", "Move it into a cell.")
     k = near[0]
     code, gradient = codes[k], codes[k] - target
-    if abs(gradient) < 1e-6 * span:
+    if gradient == 0:
         return Mistake(
             f"The target is the code of your z, {code:.4g}: the gradient there is 0 and points nowhere.",
             "The gradient of the loss at a code e is e - t.",
