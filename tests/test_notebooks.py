@@ -1,13 +1,17 @@
 """Every notebook keeps the rules of CONTRIBUTING.md, and the tools that store its outputs enforce theirs."""
 
+import io
 import re
 import sys
+from base64 import b64encode
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from tools import execute, outputs, stamp
 
@@ -108,6 +112,12 @@ def stream(text, name="stdout"):
     return new_output("stream", name=name, text=text)
 
 
+def png(picture):
+    file = io.BytesIO()
+    Image.fromarray(picture.astype(np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
 def notebook(*stored, **metadata):
     cells = [new_markdown_cell("## Here"), new_code_cell("1", outputs=list(stored))]
     return new_notebook(cells=cells, metadata=metadata)
@@ -128,11 +138,24 @@ def test_progress_bars_vanish_and_pieces_of_a_stream_are_joined():
     def bar():
         return [stream("\r  0%|   |"), stream("\r 50%|#  |"), stream("\r        \r")]
 
-    figure = new_output("display_data", {"image/png": ""})
+    figure = new_output("display_data", {"image/png": b64encode(png(np.zeros((2, 3)))).decode()})
     nb = notebook(*bar(), figure, *bar(), stream("one\n"), stream("two\r\n"), widgets={"state": {}})
     outputs.tidy(nb)
     assert [output.get("text") for output in nb.cells[1].outputs] == [None, "one\ntwo\r\n"]
     assert "widgets" not in nb.metadata
+
+
+def test_a_figure_is_stored_with_a_palette_unless_that_can_be_seen():
+    def pixels(file):
+        return np.asarray(Image.open(io.BytesIO(file)).convert("RGB"), dtype=int)
+
+    chart = np.full((60, 80, 3), 255)
+    chart[20:40] = 0, 114, 178
+    many = np.random.default_rng(0).integers(256, size=(60, 80, 3))
+    assert Image.open(io.BytesIO(outputs.compact(png(chart)))).mode == "P"
+    for picture in (chart, many):
+        assert len(outputs.compact(png(picture))) <= len(png(picture))
+        assert (pixels(outputs.compact(png(picture))) == picture).all()
 
 
 def test_tidying_keeps_ids_sources_tags_and_captions():

@@ -179,6 +179,27 @@ def corrects_the_count(count, total, z, indices, decay):
     return new_count / (1 - decay), new_total
 
 
+@answers.reject("ema_update", "eq. 7 has no bias correction")
+def corrects_the_total(count, total, z, indices, decay):
+    new_count, new_total = by_the_book(count, total, z, indices, decay)
+    return new_count, new_total / (1 - decay)
+
+
+@answers.reject("ema_update", "once for the whole batch")
+def fades_once_a_latent(count, total, z, indices, decay):
+    count, total = count.clone(), total.clone()
+    for latent, k in zip(z.detach(), indices, strict=True):
+        count[k] = decay * count[k] + 1 - decay
+        total[k] = decay * total[k] + (1 - decay) * latent
+    return count, total
+
+
+@answers.reject("ema_update", "(7, 3) is asked for.")
+def transposes_the_total(count, total, z, indices, decay):
+    new_count, new_total = by_the_book(count, total, z, indices, decay)
+    return new_count, new_total.T
+
+
 @answers.reject("ema_update", "went in as")
 def returns_float32(count, total, z, indices, decay):
     return tuple(value.float() for value in by_the_book(count, total, z, indices, decay))
@@ -362,6 +383,22 @@ def window_times_factor(decay, factor):
 @answers.reject("rescale_decay", "limit of γ near 1")
 def linear(decay, factor):
     return 1 - factor * (1 - decay)
+
+
+@answers.reject("rescale_decay", "limit of γ near 1")
+def linear_but_not_negative(decay, factor):
+    return max(0.0, 1 - factor * (1 - decay))
+
+
+@answers.reject("rescale_decay", "limit of γ near 1 alone")
+def by_mean_age(decay, factor):
+    age = decay / (1 - decay) / factor
+    return age / (1 + age)
+
+
+@answers.reject("rescale_decay", "limit of γ near 1 alone")
+def by_an_exponential(decay, factor):
+    return math.exp(-factor * (1 - decay))
 
 
 @answers.reject("rescale_decay", "no rule of forgetting")
@@ -604,6 +641,40 @@ class PlainAttributes(nn.Module):
     update, value = IntegerInExtraState.update, IntegerInExtraState.value
 
 
+@answers.accept("debiased_ema")
+class WeightedSum(nn.Module):
+    """No factor 1 - decay anywhere: a fading sum over the sum of its weights."""
+
+    def __init__(self, decay, shape):
+        super().__init__()
+        self.decay = decay
+        self.register_buffer("added", torch.zeros(shape))
+        self.register_buffer("weight", torch.zeros(()))
+
+    @torch.no_grad()
+    def update(self, value):
+        self.added.mul_(self.decay).add_(value)
+        self.weight.mul_(self.decay).add_(1)
+
+    @property
+    def value(self):
+        return self.added / self.weight if self.weight else self.added
+
+
+@answers.reject("debiased_ema", "taken for the first")
+class ShrinkingSteps(nn.Module):
+    """The average is saved, the step that sets its next weight is not."""
+
+    def __init__(self, decay, shape):
+        super().__init__()
+        self.decay, self.t = decay, 0
+        self.register_buffer("value", torch.zeros(shape))
+
+    def update(self, value):
+        self.t += 1
+        self.value = self.value + (1 - self.decay) / (1 - self.decay**self.t) * (value.detach() - self.value)
+
+
 @answers.reject("debiased_ema", "not the average itself")
 class SavesTheStepOnly(Average):
     """The average is a plain attribute."""
@@ -690,13 +761,13 @@ def returns_a_tensor(decay, shape):
     return torch.zeros(shape)
 
 
-@answers.reject("debiased_ema", "no attribute 'hiden'")
+@answers.reject("debiased_ema", "no attribute 'hidden_'")
 class MisspeltInside(Average):
     """An AttributeError inside the property must not look like a missing property."""
 
     @property
     def value(self):
-        return self.hiden
+        return self.hidden_
 
 
 @answers.reject("debiased_ema", "no property value")
@@ -1114,6 +1185,81 @@ class SummedLoss(Layer):
         return self.beta * (z_e - e_k).square().sum()
 
 
+@answers.reject("EMAQuantizer", "whatever beta is")
+class IgnoresBeta(Layer):
+    """The argument is not used."""
+
+    def loss(self, z_e, e_k):
+        return 0.25 * F.mse_loss(z_e, e_k)
+
+
+@answers.reject("EMAQuantizer", "whatever decay is")
+class IgnoresDecay(Layer):
+    """The argument is not used."""
+
+    def __init__(self, K, D, beta=0.25, decay=0.99, eps=1e-5):
+        super().__init__(K, D, beta, eps=eps)
+
+
+@answers.reject("EMAQuantizer", "(K, D), one code a row")
+class IgnoresTheNumberOfCodes(Layer):
+    """The size of the paper's codebook, always."""
+
+    def __init__(self, K, D, *options):
+        super().__init__(512, D, *options)
+
+
+class OtherParts(Layer):
+    """The reported losses are replaced."""
+
+    def parts(self, q):
+        return {}
+
+    def forward(self, z_e):
+        q = super().forward(z_e)
+        return q._replace(**self.parts(q))
+
+
+@answers.accept("EMAQuantizer")
+class PlainZero(OtherParts):
+    """A zero that is no tensor, and a commitment loss for the log only."""
+
+    def parts(self, q):
+        return {"codebook_loss": 0.0, "commitment_loss": q.commitment_loss.detach()}
+
+
+@answers.reject("EMAQuantizer", "codebook_loss is not 0")
+class ReportsACodebookLoss(OtherParts):
+    """Reported, though it is not in the loss."""
+
+    def parts(self, q):
+        return {"codebook_loss": q.commitment_loss}
+
+
+@answers.reject("EMAQuantizer", "changed places")
+class PartsInTheWrongOrder(OtherParts):
+    """The last two fields of Quantized are swapped."""
+
+    def parts(self, q):
+        return {"codebook_loss": q.commitment_loss, "commitment_loss": q.codebook_loss}
+
+
+@answers.reject("EMAQuantizer", "already multiplied by β")
+class ReportsTheWeightedLoss(OtherParts):
+    """The weight is in the part too."""
+
+    def parts(self, q):
+        return {"commitment_loss": q.loss}
+
+
+@answers.reject("EMAQuantizer", "codebook_loss is not one number")
+class WithoutACodebookLoss(OtherParts):
+    """None for what is no longer there."""
+
+    def parts(self, q):
+        return {"codebook_loss": None}
+
+
 @answers.reject("EMAQuantizer", "The loss is 0")
 class LossOfTheOutput(Layer):
     """The loss compares the latents with z_q."""
@@ -1207,6 +1353,16 @@ class ForgetsTheCount(Layer):
     def update(self, z, indices):
         self.total.copy_(by_the_book(self.count, self.total, z, indices, self.decay)[1])
         self.codebook.copy_(self.total / smoothed(self.count, self.eps)[:, None])
+
+
+@answers.reject("EMAQuantizer", "the counts from before this batch")
+class DividesByTheOldCount(Layer):
+    """The new sums meet the old counts."""
+
+    def update(self, z, indices):
+        before = smoothed(self.count, self.eps)
+        super().update(z, indices)
+        self.codebook.copy_(self.total / before[:, None])
 
 
 @answers.reject("EMAQuantizer", "starts from a count of 1 again")

@@ -94,6 +94,19 @@ def vmapped_rows(z, e):
     return torch.stack([torch.vmap(lambda code, row=row: (row - code).square().sum())(e) for row in z])
 
 
+@answers.accept("pairwise_sq_dist")
+def expanded_in_float64_about_the_origin(z, e):
+    return torch.stack([(v @ v + (e.double() ** 2).sum(1) - 2 * e.double() @ v).clamp(min=0) for v in z.double()]).to(
+        z.dtype
+    )
+
+
+@answers.accept("pairwise_sq_dist")
+def numpy_in_float64(z, e):
+    rows, codes = z.detach().double().numpy(), e.detach().double().numpy()
+    return torch.from_numpy(np.stack([((rows - code) ** 2).sum(axis=1) for code in codes], axis=1)).to(z.dtype)
+
+
 @answers.reject("pairwise_sq_dist", "numbers are in memory at once")
 def broadcast(z, e):
     return ((z[:, None, :] - e[None, :, :]) ** 2).sum(dim=-1)
@@ -269,6 +282,26 @@ def half_precision_product(z, e):
     return (z.pow(2).sum(1, keepdim=True) - 2 * (z.bfloat16() @ e.bfloat16().T) + e.pow(2).sum(1)).to(z.dtype)
 
 
+@answers.reject("pairwise_sq_dist", "has D columns")
+def summed_over_the_codes(z, e):
+    return (z[:, None] - e).square().sum(dim=1)
+
+
+@answers.reject("pairwise_sq_dist", "You subtract lengths")
+def difference_of_lengths(z, e):
+    return (z.norm(dim=1, keepdim=True) - e.norm(dim=1)) ** 2
+
+
+@answers.reject("pairwise_sq_dist", "sum the differences first")
+def squared_after_the_sum(z, e):
+    return torch.stack([(z - code).sum(dim=1) ** 2 for code in e], dim=1)
+
+
+@answers.reject("pairwise_sq_dist", "only one of the two sides")
+def only_the_vectors_centred(z, e):
+    return direct_one_code_at_a_time(z - e.mean(0), e)
+
+
 # nearest_as_linear
 
 
@@ -368,9 +401,35 @@ def doubled_weights_alone(codebook):
     return 2 * codebook, -0.5 * codebook.square().sum(dim=1)
 
 
-@answers.reject("nearest_as_linear", "is not at the nearest code")
+@answers.reject("nearest_as_linear", "from their mean")
 def lengths_about_the_mean(codebook):
     return codebook, -0.5 * (codebook - codebook.mean(0)).square().sum(dim=1)
+
+
+@answers.reject("nearest_as_linear", "weights have the wrong sign")
+def minus_two_in_the_weights_alone(codebook):
+    return -2 * codebook, -codebook.square().sum(dim=1)
+
+
+@answers.reject("nearest_as_linear", "is not at the nearest code")
+def directions_with_the_bias_of_the_codes(codebook):
+    return F.normalize(codebook, dim=1), -0.5 * codebook.square().sum(dim=1)
+
+
+@answers.reject("nearest_as_linear", "squares the sum")
+def square_of_the_sum(codebook):
+    return codebook, -0.5 * codebook.sum(dim=1) ** 2
+
+
+@answers.reject("nearest_as_linear", "from their mean")
+def all_about_the_mean(codebook):
+    centred = codebook - codebook.mean(0)
+    return centred, -0.5 * centred.square().sum(dim=1)
+
+
+@answers.reject("nearest_as_linear", "The bias has shape (3,)")
+def squares_summed_over_the_codes(codebook):
+    return codebook, -0.5 * codebook.square().sum(dim=0)
 
 
 # quantize
@@ -621,6 +680,18 @@ def soft_codes(z_e, codebook):
     return (shares @ codebook).movedim(-1, 1), shares.argmax(dim=-1)
 
 
+@answers.reject("quantize", "does not lead back")
+def the_same_permutation_twice(z_e, codebook):
+    _, indices = by_the_book(z_e, codebook)
+    return codebook[indices].permute(0, 2, 3, 1), indices
+
+
+@answers.reject("quantize", "not that of z_e")
+def one_row_of_codes_an_image(z_e, codebook):
+    _, indices = by_the_book(z_e, codebook)
+    return codebook[indices].flatten(1, 2), indices
+
+
 # kmeans_step
 
 
@@ -668,6 +739,23 @@ def dictionary_of_lists(z, codebook):
         cells.setdefault(int((codebook - vector).pow(2).sum(1).argmin()), []).append(vector)
     rows = [sum(cells[j]) / len(cells[j]) if j in cells else code for j, code in enumerate(codebook.detach())]
     return torch.stack(rows)
+
+
+@answers.accept("kmeans_step")
+def half_a_gradient_over_the_count(z, codebook):
+    indices, moved = vq.nearest_code(z, codebook), codebook.detach().clone().requires_grad_()
+    (gradient,) = torch.autograd.grad((z.detach() - moved[indices]).square().sum(), moved)
+    count = torch.bincount(indices, minlength=len(codebook)).clamp(min=1)
+    return (moved - gradient / 2 / count[:, None]).detach()
+
+
+@answers.accept("kmeans_step")
+def running_means(z, codebook):
+    moved, count = codebook.detach().clone(), [0] * len(codebook)
+    for vector, j in zip(z.detach(), vq.nearest_code(z, codebook).tolist(), strict=True):
+        count[j] += 1
+        moved[j] += (vector - moved[j]) / count[j]  # the first vector replaces the old code
+    return moved
 
 
 @answers.reject("kmeans_step", "becomes NaN")
@@ -831,6 +919,37 @@ def packed(z, codebook):
     return moved
 
 
+@answers.reject("kmeans_step", "must match the size")
+def counts_end_with_the_last_code_in_use(z, codebook):
+    indices = vq.nearest_code(z, codebook)
+    count = torch.bincount(indices)[:, None]
+    return torch.where(count > 0, sums(z, codebook) / count.clamp(min=1), codebook)
+
+
+@answers.reject("kmeans_step", "after the last one in use")
+def rows_end_with_the_last_code_in_use(z, codebook):
+    return the_package(z, codebook)[: vq.nearest_code(z, codebook).max() + 1]
+
+
+@answers.reject("kmeans_step", "one vector alone")
+def only_cells_of_two_or_more(z, codebook):
+    count = torch.bincount(vq.nearest_code(z, codebook), minlength=len(codebook))[:, None]
+    return torch.where(count > 1, the_package(z, codebook), codebook)
+
+
+@answers.reject("kmeans_step", "largest cosine")
+def assigned_by_cosine(z, codebook):
+    indices, moved = (z @ F.normalize(codebook, dim=1).T).argmax(dim=1), codebook.detach().clone()
+    for j in indices.unique():
+        moved[j] = z[indices == j].mean(dim=0).detach()
+    return moved
+
+
+@answers.reject("kmeans_step", "their new places")
+def way_to_go(z, codebook):
+    return the_package(z, codebook) - codebook
+
+
 # compression_ratio
 
 
@@ -946,7 +1065,22 @@ def with_the_codebook(shape, latent, K, bits=8):
     return math.prod(shape) * bits / (h * w * math.log2(K) + K * d * 32)
 
 
-@answers.reject("compression_ratio", "whole number")
+@answers.reject("compression_ratio", "is rounded")
+def to_one_decimal(shape, latent, K, bits=8):
+    return round(bits_over_bits(shape, latent, K, bits), 1)
+
+
+@answers.reject("compression_ratio", "These are bits")
+def bits_a_pixel(shape, latent, K, bits=8):
+    return latent[1] * latent[2] * math.log2(K) / (shape[1] * shape[2])
+
+
+@answers.reject("compression_ratio", "compare areas")
+def pixels_over_places_without_channels(shape, latent, K, bits=8):
+    return shape[1] * shape[2] / (latent[1] * latent[2])
+
+
+@answers.reject("compression_ratio", "is rounded")
 def floored(shape, latent, K, bits=8):
     return int(bits_over_bits(shape, latent, K, bits))
 

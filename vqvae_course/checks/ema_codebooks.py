@@ -68,7 +68,7 @@ def _two_tensors(value: Any, count: Tensor, total: Tensor) -> tuple[Tensor, Tens
             last = "A code that no latent chose has a place too, also the last one. See minlength of torch.bincount."
             raise Mistake(
                 f"The new {name} has shape {tuple(new.shape)}; {tuple(old.shape)} is asked for.",
-                last if len(new) < len(old) else "",
+                last if new.shape[1:] == old.shape[1:] and len(new) < len(old) else "",
             )
         if not new.is_floating_point():
             raise Mistake(f"The new {name} is rounded to whole numbers ({new.dtype}), so small batches leave no trace.")
@@ -104,6 +104,8 @@ def _judge_count(got: Tensor, count: Tensor, indices: Tensor, g: float) -> None:
             + (1 - g) * n / size,
             "Each code counts at most one latent of the batch, however many chose it.\ncount[indices] += 1 "
             "writes once for each index. torch.bincount counts all of them.": g * count + (1 - g) * (n > 0),
+            "The old count fades once for each latent; it fades once for the whole batch.\nMultiply by γ outside the "
+            "loop.": g**n * count + 1 - g**n,
             "You divide the count by 1 - γ; eq. 6 has no bias correction.": right / (1 - g),
             "You divide the counts by their sum; they are counts, not shares.": right / right.sum(),
         },
@@ -146,6 +148,7 @@ def _judge_total(got: Tensor, count: Tensor, total: Tensor, z: Tensor, indices: 
             ],
             "This is the sum of this batch alone; the old total has no part in it.": added,
             "The old total is missing from yours.": (1 - g) * added,
+            "You divide the total by 1 - γ; eq. 7 has no bias correction.": right / (1 - g),
             "Of each cell only one latent is added.\ntotal[indices] += z writes once for each index, the last"
             " one wins. index_add_ adds all of them.": g * total + (1 - g) * last,
             "This is the codebook, total over count; the total itself is asked for.": right / new_count,
@@ -242,7 +245,15 @@ def rescale_decay(answer: Answer) -> None:
                 1 - (1 - decay) / factor,
             ],
             "Scaling 1 - γ is right only in the limit of γ near 1; for a large factor γ even falls below 0."
-            "\nTwo updates with the small batch multiply the old value by γ twice.": 1 - factor * (1 - decay),
+            "\nTwo updates with the small batch multiply the old value by γ twice.": [
+                1 - factor * (1 - decay),
+                max(0.0, 1 - factor * (1 - decay)),
+            ],
+            "Right in the limit of γ near 1 alone: what is kept of an old latent's weight is not the same."
+            "\nTwo updates with the small batch multiply the old value by γ twice.": [
+                decay / (decay + factor * (1 - decay)),  # the mean age, divided by the factor
+                math.exp(-factor * (1 - decay)),
+            ],
             "Dividing γ is no rule of forgetting.\nWhat do two small updates do to the old value?": decay / factor,
             "Multiplying γ soon gives more than 1, a memory that grows.\nThink of two updates.": decay * factor,
             "This is the weight of the new batch; the decay is the weight of the old value.": 1 - decay**factor,
@@ -376,16 +387,16 @@ def _judge_round_trip(
     value = torch.randn(shape) + 7
     _take(fresh, value)
     got, right = _read(fresh, shape), _debiased([*seen, value], decay)
-    if torch.allclose(after_loading.double(), _debiased(seen, decay), rtol=1e-4, atol=1e-5) and torch.allclose(
-        got.double(), right, rtol=1e-4, atol=1e-5
-    ):
+    loaded = torch.allclose(after_loading.double(), _debiased(seen, decay), rtol=1e-4, atol=1e-5)
+    if loaded and torch.allclose(got.double(), right, rtol=1e-4, atol=1e-5):
         return
     g, t = decay, len(seen)
-    hidden = _hidden([*seen, value], g)
     _meant(
         got,
         {
-            lost: hidden / (1 - g) if g else math.nan,
+            lost: _hidden([*seen, value], g) / (1 - g) if g else math.nan,
+            "The average comes through state_dict, but the number of updates does not: the next one is taken for the "
+            "first.\nKeep it as a tensor, with register_buffer.": value if loaded else math.nan,
             "Nothing of the average is in state_dict: a module that is loaded again starts from 0."
             "\nA plain attribute is not saved, and a buffer with persistent=False is not either.": value,
             "state_dict has the number of updates, but not the average itself.\nKeep both with register_buffer.": (
@@ -481,7 +492,7 @@ def EMAQuantizer(answer: Answer) -> None:
     ):
         options = (num_codes, shape[1], beta, decay, eps)
         layer = _module(answer, *options).train()
-        _judge_codes(layer, shape)
+        _judge_codes(layer, num_codes, shape)
         start = layer.codebook.detach().clone()
         first = torch.randn(shape).mul(0.7).add(0.3).requires_grad_()
         indices = _judge_forward(layer, first, beta)
@@ -492,12 +503,15 @@ def EMAQuantizer(answer: Answer) -> None:
         _judge_reload(answer, options, layer, torch.randn(shape) - 1)
 
 
-def _judge_codes(layer: nn.Module, shape: tuple[int, ...]) -> None:
+def _judge_codes(layer: nn.Module, num_codes: int, shape: tuple[int, ...]) -> None:
     codes = getattr(layer, "codebook", None)
     if not isinstance(codes, Tensor):
         raise Mistake("Your layer has no tensor named codebook.", 'register_buffer("codebook", ...)')
-    if codes.ndim != 2 or codes.shape[1] != shape[1]:
-        raise Mistake(f"codebook has shape {tuple(codes.shape)}; (K, D), one code a row, is asked for.")
+    if codes.shape != (num_codes, shape[1]):
+        raise Mistake(
+            f"With K = {num_codes} and D = {shape[1]} codebook has shape {tuple(codes.shape)}; (K, D), one code a row, "
+            "is asked for."
+        )
     if len(codes) > 1 and len(codes.detach().unique(dim=0)) < len(codes):
         raise Mistake("Some codes start at the same place, and only one of them can ever be the nearest.")
     if not any(p.requires_grad for p in layer.parameters()):
@@ -551,7 +565,8 @@ def _rows(z: Tensor) -> Tensor:
 def _judge_forward(layer: nn.Module, z_e: Tensor, beta: float) -> Tensor:
     """Judge what a pass in train mode returns; return the indices as (N,)."""
     before = layer.codebook.detach().clone()
-    z_q, indices, loss = _fields(Answer(layer)(z_e))
+    q = Answer(layer)(z_e)
+    z_q, indices, loss = _fields(q)
     after, rows = layer.codebook.detach().clone(), _rows(z_e)
     batch, dim, height, width = z_e.shape
     if indices.shape != (batch, height, width) or indices.dtype.is_floating_point:
@@ -581,6 +596,7 @@ def _judge_forward(layer: nn.Module, z_e: Tensor, beta: float) -> Tensor:
         )
         raise Mistake("z_q does not have the value of the chosen codes at each position.")
     _judge_loss(loss, z_e, e_k, moved, beta)
+    _judge_parts(q, float((z_e.detach() - e_k).square().mean()), beta)
     _judge_gradients(z_q, loss, z_e, e_k, beta)
     held = [name for name, value in (*layer.named_buffers(), ("codebook", layer.codebook)) if value.requires_grad]
     if held:
@@ -618,11 +634,30 @@ def _judge_loss(loss: Tensor, z_e: Tensor, e_k: Tensor, moved: Tensor, beta: flo
         "The commitment loss is a mean over all elements; yours is a sum.": beta * commitment * z_e.numel(),
         "The commitment loss is a mean over all elements, the D numbers too.": beta * commitment * z_e.shape[1],
         "β is applied twice.": beta**2 * commitment,
+        "Your β is 0.25 whatever beta is.\nUse the argument.": 0.25 * commitment,
     }
     if abs(got) < 1e-6:
         raise Mistake("The loss is 0.", "Is it computed with z_q, after straight-through? Take the codes themselves.")
     _meant(got, known, 1e-4)
     raise Mistake("The loss is not β times the mean squared distance of the latents from the codes they chose.")
+
+
+def _judge_parts(q: Any, commitment: float, beta: float) -> None:
+    """Judge the two losses that are only reported; whether they carry gradients is left open."""
+    got = {}
+    for name in ("codebook_loss", "commitment_loss"):
+        part = getattr(q, name, None)
+        if not isinstance(part, int | float) and not (isinstance(part, Tensor) and part.numel() == 1):
+            raise Mistake(f"{name} is not one number, but {kind(part)}.")
+        got[name] = float(torch.as_tensor(part).detach())
+    if close(got["codebook_loss"], commitment) and close(got["commitment_loss"], 0):
+        raise Mistake("codebook_loss and commitment_loss have changed places.", "Which of the two is still there?")
+    if not close(got["codebook_loss"], 0):
+        raise Mistake("codebook_loss is not 0.", "Does a loss move the codes of this layer?")
+    if close(got["commitment_loss"], beta * commitment):
+        raise Mistake("commitment_loss is already multiplied by β.", "β has its place in loss alone.")
+    if not close(got["commitment_loss"], commitment):
+        raise Mistake("loss is right, but commitment_loss is not the mean squared distance of latents and codes.")
 
 
 def _judge_gradients(z_q: Tensor, loss: Tensor, z_e: Tensor, e_k: Tensor, beta: float) -> None:
@@ -658,6 +693,7 @@ def _judge_first_update(layer: nn.Module, start: Tensor, z_e: Tensor, indices: T
         return
     present, mean = (count > 0)[:, None], added / count.clamp(min=1)[:, None]
     fresh, faded = (1 - g) * count, g * start + (1 - g) * mean
+    ignored = (0.99 * start + 0.01 * added) / smoothed(0.99 + 0.01 * count, eps)[:, None]
     zero, twice = (1 - g) * added / smoothed(fresh, eps)[:, None], g * m + (1 - g) * added
     means = (
         "You average the means of the cells: a batch with one latent counts as much as a batch with a hundred."
@@ -689,7 +725,9 @@ def _judge_first_update(layer: nn.Module, start: Tensor, z_e: Tensor, indices: T
             "You divide by smoothed shares; by smoothed counts is asked for.\nWhat turns a share into a count?": m
             / ((N + eps) / (N.sum() + size * eps))[:, None],
             "Your codes jump to this batch's means: nothing is remembered.": torch.where(present, mean, start),
-            "Your codes are the running sums: they are divided by nothing, or the count never changes.": m,
+            "Your codes are the running sums: they are divided by nothing, by the counts from before this batch, or "
+            "the count never changes.": m,
+            "Your γ is 0.99 whatever decay is.\nUse the argument.": ignored,
             "The batch enters counts and sums twice.": twice / smoothed(g * N + (1 - g) * count, eps)[:, None],
         },
         1e-4,

@@ -64,8 +64,13 @@ def _table(answer: Answer, z: Tensor, e: Tensor) -> Tensor:
         raise Mistake("The squared differences are not summed over D yet.", "Sum over the last axis.")
     if 1 in (n, k) and shape != (n, k) and isinstance(value, Tensor) and value.numel() == n * k:
         raise Mistake("For one vector or one code an axis of the table has vanished: it is (N, K) even then.")
-    if shape in {(n,), (n, d)} and shape != (n, k):
+    if shape == (n,):
         raise Mistake("One entry a vector came back; every vector has a distance to each of the K codes.")
+    if shape in {(n, d), (k, d)} and shape != (n, k):
+        raise Mistake(
+            "The table has D columns, as if the coordinates were still there; it has one column a code.",
+            "Which axis is summed over, and which two stay?",
+        )
     got = _given(value, (n, k))
     if not got.dtype.is_floating_point:
         raise Mistake(f"Distances of floats came back as {got.dtype}.")
@@ -117,6 +122,21 @@ def _explain_distances(got: Tensor, right: Tensor, z: Tensor, e: Tensor) -> None
             2 - 2 * dot / lengths,
             "You scale all vectors to length 1 first; these are distances of other vectors.",
             "Leave out the normalisation.",
+        ),
+        (
+            (zz.sqrt() - ee.sqrt()).square(),
+            "You subtract lengths; the length of the difference is asked for.",
+            "Two vectors of the same length may lie far apart.",
+        ),
+        (
+            (z.sum(dim=1, keepdim=True) - e.sum(dim=1)).square(),
+            "You sum the differences first and square the sum; the squares are to be summed.",
+            "Differences of opposite sign must not cancel.",
+        ),
+        *(
+            (_squared(a, b), "You move only one of the two sides, which changes their distances.", "Move both.")
+            for centre in (z.mean(dim=0), e.mean(dim=0))
+            for a, b in ((z - centre, e), (z, e - centre))
         ),
         (
             own,
@@ -253,7 +273,7 @@ def _layer(value: Any, k: int, d: int) -> tuple[Tensor, Tensor]:
         raise Mistake("The pair comes in the wrong order: weight first, then bias.")
     if weight.shape == (d, k) and d != k:
         raise Mistake("The weight is transposed: a linear layer has one row for each output, here for each code.")
-    if bias.shape in {(1, k), (k, 1)} and k > 1:
+    if bias.shape != (k,):
         raise Mistake(f"The bias has shape {tuple(bias.shape)}; one number a code, (K,), is asked for.")
     return _given(weight, (k, d)), _given(bias, (k,))
 
@@ -284,6 +304,17 @@ def _explain_layer(score: Tensor, distance: Tensor, z: Tensor, e: Tensor) -> Non
         (dot - ee / 2 / e.shape[1], "The bias averages over D; a squared length is a sum.", half),
         (dot - ee / e.shape[1], "The bias averages over D; a squared length is a sum.", half),
         (dot / ee.sqrt(), "You scale the codes to length 1: this finds the most similar direction.", half),
+        *((sign, "The weights have the wrong sign.", half) for sign in (-dot - ee / 2, -2 * dot - ee, -dot - ee)),
+        (
+            dot - e.sum(dim=1).square() / 2,
+            "The bias squares the sum of a code's numbers; a squared length is the sum of their squares.",
+            half,
+        ),
+        (
+            z @ (e - e.mean(dim=0)).T - (e - e.mean(dim=0)).square().sum(dim=1) / 2,
+            "The bias measures the codes from their mean, but z is measured from the origin.",
+            "Moving the codes alone changes which of them is nearest.",
+        ),
         (-dot, "The smallest dot product wins.", half),
     ]
     for rule, message, hint in rules:
@@ -413,6 +444,14 @@ def _judge_codes(e_k: Tensor, indices: Tensor, z_e: Tensor, codes: Tensor) -> No
         raise Mistake("The indices are right, but height and width of the codes are swapped.", back)
     if e_k.ndim < 4 and e_k.numel() == z_e.numel() and 1 in z_e.shape:
         raise Mistake("The indices are right, but axes of length 1 have vanished from the codes.", "squeeze()?")
+    if e_k.shape == (b, w, d, h) != z_e.shape:
+        raise Mistake(
+            "The indices are right, but the codes come back as (B, w, D, h): the order of axes that leads to rows does "
+            "not lead back when it is used a second time.",
+            back,
+        )
+    if e_k.shape != z_e.shape:
+        raise Mistake(f"The indices are right, but the codes have shape {tuple(e_k.shape)}, not that of z_e.", back)
     e_k, right = _given(e_k, (b, d, h, w)), chosen.movedim(-1, 1)
     if not _agree(e_k, right.double()):
         recognise(
@@ -449,26 +488,26 @@ def _judge_codes(e_k: Tensor, indices: Tensor, z_e: Tensor, codes: Tensor) -> No
 @exercise(points=2)
 def kmeans_step(answer: Answer) -> None:
     """Judge ``kmeans_step(z, codebook)``: codes in use at the means of their cells, unused ones where they were."""
-    for n, k, d, dtype in (
-        (41, 6, 3, torch.float32),
-        (30, 5, 2, torch.float64),
-        (1, 4, 3, torch.float32),
-        (9, 1, 2, torch.float32),
-        (12, 3, 1, torch.float32),
+    for n, k, d, dtype, unused in (
+        (41, 6, 3, torch.float32, 1),
+        (30, 5, 2, torch.float64, 4),  # the last: a count that ends with the codes in use is too short
+        (1, 4, 3, torch.float32, 1),
+        (9, 1, 2, torch.float32, None),
+        (12, 3, 1, torch.float32, None),
     ):
-        z, codebook = _clear_cells(n, k, d, dtype)
+        z, codebook = _clear_cells(n, k, d, dtype, unused)
         _judge_step(answer, z, codebook)
-    z, codebook = _clear_cells(25, 4, 3, torch.float32)
+    z, codebook = _clear_cells(25, 4, 3, torch.float32, unused=0)
     _judge_step(answer, z.T.contiguous().T.requires_grad_(), nn.Parameter(codebook))
 
 
-def _clear_cells(n: int, k: int, d: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Draw vectors that all have one clearly nearest code; with more than three codes, nobody chooses the second."""
+def _clear_cells(n: int, k: int, d: int, dtype: torch.dtype, unused: int | None) -> tuple[Tensor, Tensor]:
+    """Draw vectors that all have one clearly nearest code, and one code, if asked for, that nobody chooses."""
     while True:
         z = torch.randn(n, d, dtype=dtype) + 2
         codebook = 0.9 * torch.randn(k, d, dtype=dtype) + 1.7
-        if k > 3:
-            codebook[1] = -6.0 - torch.rand(d, dtype=dtype)
+        if unused is not None:
+            codebook[unused] = -6.0 - torch.rand(d, dtype=dtype)
         distance = _squared(z, codebook)
         nearest = distance.topk(min(2, k), dim=1, largest=False).values
         clear = k == 1 or bool((nearest[:, 1] - nearest[:, 0] > 1e-2).all())
@@ -523,6 +562,11 @@ def _judge_step_shape(value: Any, z: Tensor, codebook: Tensor, used: Tensor) -> 
     shape = tuple(value.shape) if isinstance(value, Tensor) else None
     if shape == tuple(codebook.shape):
         return
+    if shape == (int(used.nonzero().max()) + 1, codebook.shape[1]):
+        raise Mistake(
+            f"The codes after the last one in use have vanished: {shape[0]} of {len(codebook)} rows came back.",
+            "How many codes there are, the codebook knows; the indices do not.",
+        )
     if shape == (int(used.sum()), codebook.shape[1]):
         raise Mistake(
             f"Codes that no vector chose have vanished: {shape[0]} of {len(codebook)} rows came back, and the others "
@@ -546,11 +590,17 @@ def _explain_step(got: Tensor, right: Tensor, z: Tensor, codebook: Tensor, indic
     packed = codebook.clone()
     packed[: int(used.sum())] = right[used]
     by_dot, farthest = (z @ codebook.T).argmax(dim=1), distance.argmax(dim=1)
+    by_cosine = (z @ F.normalize(codebook, dim=1).T).argmax(dim=1)
     after = "Find all indices first, with the codebook as it was given, and only then move codes."
     known = [
         (total, "These are the sums of the cells; divide each by the number of its vectors.", ""),
         (total / n, "You divide by the number of all vectors; divide by those of the cell.", ""),
         (total / k, "You divide by the number of codes; divide by the number of vectors in the cell.", ""),
+        (
+            _means(z, indices, codebook, least=2),
+            "A code that one vector alone chose has not moved.",
+            "What is the mean of a single vector?",
+        ),
         (codebook, "Nothing has moved.", "Do you average the vectors of a cell, or the codes they chose?"),
         (_steps(z, codebook, 2), "The vectors are assigned again after the codes have moved: two steps.", after),
         (_one_by_one(z, codebook), "Codes that have moved already take part in the search for the others.", after),
@@ -559,6 +609,7 @@ def _explain_step(got: Tensor, right: Tensor, z: Tensor, codebook: Tensor, indic
             "You go on until nothing changes; one step is asked for.",
             "Leave out the outer loop.",
         ),
+        (right - codebook, "These are the ways that the codes go; their new places are asked for.", ""),
         (total / (count + 1), "You divide by one too many, which draws every code to the origin.", ""),
         ((total + codebook) / (count + 1), "The old code is counted as one of its vectors.", ""),
         (middle, "You take the median of each cell; the mean makes the squared error small.", ""),
@@ -569,6 +620,7 @@ def _explain_step(got: Tensor, right: Tensor, z: Tensor, codebook: Tensor, indic
         ),
         (z.mean(dim=0).expand_as(codebook), "All codes move to the mean of all vectors.", "One mean a cell."),
         (_means(z, by_dot, codebook), "You assign by the largest dot product, not by the distance.", ""),
+        (_means(z, by_cosine, codebook), "You assign by the largest cosine, not by the distance.", ""),
         (_means(z, farthest, codebook), "You assign each vector to the code that is farthest away.", ""),
         (
             _means(z, indices, codebook).mean(dim=1, keepdim=True).expand_as(codebook),
@@ -600,10 +652,11 @@ def _explain_step(got: Tensor, right: Tensor, z: Tensor, codebook: Tensor, indic
     )
 
 
-def _means(z: Tensor, indices: Tensor, codebook: Tensor) -> Tensor:
+def _means(z: Tensor, indices: Tensor, codebook: Tensor, least: int = 1) -> Tensor:
+    """Average each cell of at least so many vectors; the other codes stay."""
     members = F.one_hot(indices, len(codebook)).to(z.dtype)
     count = members.sum(dim=0)[:, None]
-    return torch.where(count > 0, members.T @ z / count.clamp(min=1), codebook)
+    return torch.where(count >= least, members.T @ z / count.clamp(min=1), codebook)
 
 
 def _explain_unused(got: Tensor, before: Tensor, z: Tensor) -> None:
@@ -670,6 +723,13 @@ def _judge_ratio(got: float, shape: tuple[int, ...], latent: tuple[int, ...], k:
             1 - 1 / right,
             100 * (1 - 1 / right),
         ],
+        ("These are bits; how many times fewer are there than in the picture?", ""): [
+            h * w * each,
+            h * w * each / (height * width),
+        ],
+        ("You compare areas; compare the bits.", "What does a pixel cost, and what does an index?"): [
+            height * width / (h * w)
+        ],
         ("You count one index for the whole picture; there is one at each of h·w places.", ""): [raw / each],
         ("You take the wrong two axes of the latent: it is (D, h, w), and the places are h·w.", ""): [
             raw / (d * h * each),
@@ -686,8 +746,8 @@ def _judge_ratio(got: float, shape: tuple[int, ...], latent: tuple[int, ...], k:
     for (message, hint), candidates in values.items():
         if any(close(got, candidate, 1e-4) for candidate in candidates):
             raise Mistake(message, hint)
-    if got == math.floor(right) or got == round(right):
-        raise Mistake("The ratio is rounded to a whole number.", "Divide with /, and do not round.")
+    if got == math.floor(right) or any(got == round(right, digits) for digits in range(3)):
+        raise Mistake("The ratio is rounded.", "Divide with /, and do not round.")
     raise Mistake(
         f"For a picture {shape}, a latent {latent}, K = {k} and {bits} bits the ratio is not {got:.4g}.",
         "Bits of the picture: all its numbers. Bits of the message: one index at each place.",
