@@ -193,7 +193,7 @@ def _judge_far_away(answer: Answer) -> None:
 
 
 def _judge_memory(answer: Answer) -> None:
-    n, k, d = 1100, 30, 200
+    n, k, d = 800, 10, 200  # few codes, so that a patient loop over all pairs has the time it needs
     z, e = _vectors(n, d), _codes(k, d)
     with _largest_allocation(z, e) as largest:
         value = answer(z, e)
