@@ -270,6 +270,61 @@ def convex_combination(z_e, codebook, beta):
     return z_q, first, second, (1 - beta) * first + beta * second
 
 
+@answers.reject("vq_losses", "commitment term with 1 - β")
+def commitment_with_the_rest(z_e, codebook, beta):
+    _, first, second, z_q = parts(z_e, codebook)
+    return z_q, first, second, first + (1 - beta) * second
+
+
+@answers.reject("vq_losses", "is halved")
+def mean_of_the_two_terms(z_e, codebook, beta):
+    _, first, second, z_q = parts(z_e, codebook)
+    return z_q, first, second, (first + beta * second) / 2
+
+
+@answers.reject("vq_losses", "pulls at both ends with the same force")
+def sum_from_an_unsplit_distance(z_e, codebook, beta):
+    e_k, first, second, z_q = parts(z_e, codebook)
+    return z_q, first, second, (1 + beta) * F.mse_loss(z_e, e_k)
+
+
+@answers.reject("vq_losses", "pulls at the latents alone")
+def one_value_for_both_terms(z_e, codebook, beta):
+    _, first, second, z_q = parts(z_e, codebook)
+    return z_q, first, second, (1 + beta) * second
+
+
+@answers.reject("vq_losses", "pulls at the codes alone")
+def commitment_detached_in_the_sum(z_e, codebook, beta):
+    _, first, second, z_q = parts(z_e, codebook)
+    return z_q, first, second, first + beta * second.detach()
+
+
+@answers.reject("vq_losses", "stand in each other's place")
+def commitment_returned_first(z_e, codebook, beta):
+    _, first, second, z_q = parts(z_e, codebook)
+    return z_q, second, first, first + beta * second
+
+
+@answers.reject("vq_losses", "has the value of the whole sum")
+def the_sum_second(z_e, codebook, beta):
+    _, first, second, z_q = parts(z_e, codebook)
+    return z_q, first + beta * second, first, second
+
+
+@answers.reject("vq_losses", "whose value should the decoder see")
+def straight_through_the_wrong_way_round(z_e, codebook, beta):
+    e_k, first, second, _ = parts(z_e, codebook)
+    return e_k + (z_e - e_k).detach(), first, second, first + beta * second
+
+
+@answers.reject("vq_losses", "what comes out?")
+def softmax_for_the_nearest(z_e, codebook, beta):
+    mixed = (-torch.cdist(z_e, codebook)).softmax(dim=1) @ codebook
+    first, second = F.mse_loss(mixed, z_e.detach()), F.mse_loss(mixed.detach(), z_e)
+    return straight_through(z_e, mixed), first, second, first + beta * second
+
+
 @answers.reject("vq_losses", "Four values are asked for; 2 came back")
 def z_q_and_the_sum(z_e, codebook, beta):
     _, first, second, z_q = parts(z_e, codebook)
@@ -710,6 +765,24 @@ def stumbles_over_none(quantize):
         quantize(z_e, codebook, beta)[1].backward()
         found.append((z_e.grad.norm(), codebook.grad.norm()))
     return {n for n, a, b in zip(("encoder", "codebook"), *found, strict=True) if not torch.isclose(a, b)}
+
+
+@answers.reject("who_feels_beta", "that autograd does not follow")
+def codebook_without_gradient(quantize):
+    z_e, codebook = torch.randn(20, 3, requires_grad=True), torch.randn(5, 3)
+    a, b = (torch.autograd.grad(quantize(z_e, codebook, beta)[1], [z_e, codebook]) for beta in (0.25, 0.75))
+    return {n for n, p, q in zip(("encoder", "codebook"), a, b, strict=True) if not torch.allclose(p, q)}
+
+
+@answers.reject("who_feels_beta", "the very .grad that you kept")
+def keeps_the_gradient_without_a_copy(quantize):
+    z_e, codebook = torch.randn(20, 3, requires_grad=True), torch.zeros(5, 3, requires_grad=True)
+    found = []
+    for beta in (0.25, 0.75):
+        torch.optim.SGD([z_e, codebook]).zero_grad(set_to_none=False)
+        quantize(z_e, codebook, beta)[1].backward()
+        found.append([torch.zeros(1) if t.grad is None else t.grad for t in (z_e, codebook)])
+    return {n for n, p, q in zip(("encoder", "codebook"), *found, strict=True) if not torch.allclose(p, q)}
 
 
 @answers.reject("who_feels_beta", "wrong about a quantizer with β on the codebook term: it misses the codebook")

@@ -13,6 +13,7 @@ from vqvae_course.quantize import nearest_code, straight_through
 # ---------------------------------------------------------------------------------------------- vq_losses
 
 NAMES = ("z_q", "codebook_loss", "commitment_loss", "loss")
+ORDER = f"In this order: {', '.join(NAMES)}."
 
 
 @exercise(points=3)
@@ -50,16 +51,15 @@ def _judge_losses(answer: Answer, z_e: Tensor, codebook: Tensor, beta: float) ->
         name: _shares(value, z_e, codebook, lean, pull)
         for name, value in zip(NAMES[1:], (codebook_loss, commitment_loss, loss), strict=True)
     }
-    _judge_ends(ends["codebook_loss"], ends["commitment_loss"])
+    _judge_ends(ends["codebook_loss"], ends["commitment_loss"], sum_is_right=_same(ends["loss"], (beta, 1)))
     _judge_sum(ends["loss"], float(loss.detach()), square, beta)
 
 
 def _four_tensors(value: object, z_e: Tensor) -> list[Tensor]:
-    order = "In this order: z_q, codebook_loss, commitment_loss, loss."
     if not isinstance(value, tuple | list):
-        raise Mistake(f"Four values are asked for; {kind(value)} came back.", order)
+        raise Mistake(f"Four values are asked for; {kind(value)} came back.", ORDER)
     if len(value) != 4:
-        raise Mistake(f"Four values are asked for; {len(value)} came back.", order)
+        raise Mistake(f"Four values are asked for; {len(value)} came back.", ORDER)
     for name, item in zip(NAMES, value, strict=True):
         if not isinstance(item, Tensor):
             raise Mistake(
@@ -69,7 +69,7 @@ def _four_tensors(value: object, z_e: Tensor) -> list[Tensor]:
         if not bool(item.isfinite().all()):
             raise Mistake(f"{name} holds infinite numbers or NaN.", "Is there a square root at 0, or a division?")
     if value[0].ndim == 0 and value[3].shape == z_e.shape:
-        raise Mistake("The values come in another order than asked for: the first should be z_q.", order)
+        raise Mistake("The values come in another order than asked for: the first should be z_q.", ORDER)
     if value[0].shape == z_e.shape[:1] and z_e.shape[1] > 1 and not value[0].is_floating_point():
         raise Mistake("z_q holds the indices of the codes; the codes themselves are asked for.")
     if value[0].shape != z_e.shape:
@@ -87,10 +87,13 @@ def _judge_choice(z_q: Tensor, z_e: Tensor, codebook: Tensor) -> Tensor:
     e_k = codebook[nearest_code(z_q, codebook)]
     if not torch.allclose(z_q, e_k, rtol=1e-4, atol=1e-4):
         if torch.allclose(z_q, z_e, atol=1e-5):
-            raise Mistake("z_q has the value of the latents: nothing has been quantized.")
+            raise Mistake(
+                "z_q has the value of the latents: nothing has been quantized.",
+                "Of z_e and e_k, whose value should the decoder see, and whose gradient should flow?",
+            )
         raise Mistake(
             "The rows of z_q are no rows of the codebook.",
-            "By straight-through, z_q has the value of the chosen code. Which sign does each part have?",
+            "By straight-through, z_q has the value of the chosen code. With numbers for z_e and e_k, what comes out?",
         )
     mine = (z_e - e_k).square().sum(dim=1)
     distances = torch.cdist(z_e, codebook, compute_mode="donot_use_mm_for_euclid_dist").square()
@@ -132,9 +135,11 @@ def _judge_value(name: str, got: float, square: float, beta: float, z_e: Tensor)
         raise Mistake(f"{name} is 0: two tensors of the same value are compared.", "Which two should be compared?")
     known = []
     if name == "commitment_loss" and beta:
-        known.append((beta * square, "commitment_loss is multiplied by β already; β belongs into the sum only.", ""))
+        known.append((beta * square, "commitment_loss is multiplied by β already; β belongs in the sum only.", ""))
     if name == "codebook_loss" and beta:
         known.append((beta * square, "codebook_loss is multiplied by β; codes are pulled with weight 1.", ""))
+    if beta:
+        known.append(((1 + beta) * square, f"{name} has the value of the whole sum.", ORDER))
     sums = [(latents * length, "all numbers")]
     sums += [(length, "the D numbers of a code")] if latents > 1 else []
     sums += [(latents, "the N latents")] if length > 1 else []
@@ -175,11 +180,16 @@ def _shares(value: Tensor, z_e: Tensor, codebook: Tensor, lean: Tensor, pull: Te
     return shares[0], shares[1]
 
 
-def _judge_ends(codebook_term: tuple[float, float], commitment_term: tuple[float, float]) -> None:
+def _judge_ends(codebook_term: tuple[float, float], commitment_term: tuple[float, float], sum_is_right: bool) -> None:
     """Refuse terms that do not pull where they should; each comes as (pull on the latents, on the codes)."""
     if _same(codebook_term, (0, 1)) and _same(commitment_term, (1, 0)):
         return
     if _same(codebook_term, (1, 0)) and _same(commitment_term, (0, 1)):
+        if sum_is_right:
+            raise Mistake(
+                "The sum is right, but codebook_loss and commitment_loss stand in each other's place.",
+                f"Which of them moves the codes? {ORDER}",
+            )
         raise Mistake(
             "Your codebook_loss moves the encoder and your commitment_loss the codebook: the stop-gradients are "
             "swapped, and with them β lands on the wrong term.",
@@ -193,7 +203,7 @@ def _judge_ends(codebook_term: tuple[float, float], commitment_term: tuple[float
         )
     if _same(codebook_term, (1, 1)) and _same(commitment_term, (1, 1)):
         raise Mistake(
-            "There is no stop-gradient in the losses: each of them pulls at both ends, so β can not weigh one end "
+            "There is no stop-gradient in the losses: each of them pulls at both ends, so β cannot weigh one end "
             "against the other.",
             "Each term should take one of its two ends as given.",
         )
@@ -220,6 +230,11 @@ def _judge_ends(codebook_term: tuple[float, float], commitment_term: tuple[float
 
 def _judge_sum(shares: tuple[float, float], value: float, square: float, beta: float) -> None:
     if not _same(shares, (beta, 1)):
+        if close(value, (1 + beta) * square) and any(shares) and not all(shares):
+            raise Mistake(
+                f"The sum has the right value, but it pulls at the {'latents' if shares[0] else 'codes'} alone.",
+                "A loss does nothing by its value. Was one term detached, or put in for the other?",
+            )
         both = (
             "β multiplies both terms: only the commitment term carries it.",
             "The codebook should feel nothing of β.",
@@ -229,6 +244,12 @@ def _judge_sum(shares: tuple[float, float], value: float, square: float, beta: f
             ((1, beta), misplaced, "Double β in your head: which of the two ends should be pulled harder?"),
             ((1, 1), "β does not occur in the sum.", ""),
             ((beta, beta), *both),
+            (
+                (1 + beta, 1 + beta),
+                "The sum pulls at both ends with the same force: it is made of a distance without stop-gradient.",
+                "Build it from the two losses.",
+            ),
+            ((beta / 2, 0.5), "The sum is halved: a sum of the two terms is asked for, and not their mean.", ""),
             ((beta**2, 1), "β is applied twice.", ""),
             ((0.25, 1), "0.25 is built in: use the β that is handed in.", ""),
             ((-beta, 1), "The commitment term is subtracted: the encoder would be driven away from its codes.", ""),
@@ -236,6 +257,7 @@ def _judge_sum(shares: tuple[float, float], value: float, square: float, beta: f
             ((1, 0), "The sum lacks the codebook term: nothing would ever move the codes.", ""),
             ((0, 1), "The sum lacks the commitment term: nothing would hold the encoder.", ""),
             ((0, 0), "The sum sends no gradient anywhere.", "Did .detach() or .item() cut it off?"),
+            ((1 - beta, 1), "You weigh the commitment term with 1 - β; no such weight is in the formula.", ""),
             ((1 - beta, beta), "You weigh the terms β and 1 - β; the codebook term has weight 1.", ""),
             ((beta, 1 - beta), "You weigh the terms β and 1 - β; the codebook term has weight 1.", ""),
         ):
@@ -341,11 +363,9 @@ _WHY = {
     ("too late", "encoder", "codebook"): (
         "The z_e that is written out stands inside sg, but z_q is a function too. What is its derivative?"
     ),
-    (
-        "too late",
-        "codebook",
-        "codebook",
-    ): "Follow the code back: where in z_q does it stand, and what stands around it?",
+    ("too late", "codebook", "codebook"): (
+        "Follow the code back: where in z_q does it stand, and what stands around it?"
+    ),
 }
 
 
@@ -452,6 +472,28 @@ _SUSPECTS: dict[str, tuple[Quantizer, set[str]]] = {
 _DEAF = {"the commitment term alone", "losses after straight-through"}  # their codebook receives no gradient
 
 
+# What autograd or Python say when a detector stumbles, and what it means here.
+_STUMBLES = (
+    (
+        "not have been used in the graph",
+        "One of the quantizers has a loss that does not depend on the codebook at all, and there torch.autograd.grad "
+        "refuses.",
+        "allow_unused=True makes it answer None, which means: no gradient.",
+    ),
+    (
+        "NoneType",
+        "Your detector stumbles over a gradient that is None. That happens where a loss does not depend on the "
+        "codebook at all, and means: no gradient.",
+        "Treat None as zero.",
+    ),
+    (
+        "not require grad",
+        "Your detector asks for a gradient at a tensor that autograd does not follow.",
+        "You make z_e and codebook yourself. What must be said when they are made?",
+    ),
+)
+
+
 @exercise(points=3)
 def who_feels_beta(answer: Answer) -> None:
     """Judge ``who_feels_beta(quantize)`` by trying it on sound and faulty quantizers."""
@@ -461,18 +503,9 @@ def who_feels_beta(answer: Answer) -> None:
         try:
             found[name] = _feeling(answer(_SUSPECTS[name][0]))
         except Mistake as mistake:
-            if "not have been used in the graph" in mistake.message:
-                raise Mistake(
-                    "One of the quantizers has a loss that does not depend on the codebook at all, and there "
-                    "torch.autograd.grad refuses.",
-                    "allow_unused=True makes it answer None, which means: no gradient.",
-                ) from mistake
-            if "NoneType" in mistake.message:
-                raise Mistake(
-                    "Your detector stumbles over a gradient that is None. That happens where a loss does not depend on "
-                    "the codebook at all, and means: no gradient.",
-                    "Treat None as zero.",
-                ) from mistake
+            for fragment, message, hint in _STUMBLES:
+                if fragment in mistake.message:
+                    raise Mistake(message, hint) from mistake
             raise
     right = {name: feels for name, (_, feels) in _SUSPECTS.items()}
     if found == right:
@@ -501,7 +534,8 @@ def _explain_detector(found: dict[str, frozenset[str]], right: dict[str, set[str
     if not any(found.values()):
         raise Mistake(
             "Your detector never finds anything, not even in the right loss.",
-            "A latent that lies on its code feels no pull, whatever β is. And β must differ between the two calls.",
+            "A latent that lies on its code feels no pull, whatever β is. β must differ between the two calls. And the "
+            "second backward() may write into the very .grad that you kept from the first.",
         )
     if all(feels == both for feels in found.values()):
         raise Mistake("Your detector always reports both ends, even where β does nothing.", same_place)
