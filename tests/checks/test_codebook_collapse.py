@@ -309,6 +309,22 @@ def mean_share_of_batches(stream, num_codes):
     return sum(used) / len(used)
 
 
+@answers.reject("codebook_usage", "chosen once is used")
+def more_than_once(stream, num_codes):
+    total = sum((torch.bincount(batch.flatten(), minlength=num_codes) for batch in stream), torch.zeros(num_codes))
+    return (total > 1).sum()
+
+
+@answers.reject("codebook_usage", "leave out the last batch")
+def without_the_last_batch(stream, num_codes):
+    return a_set(list(stream)[:-1], num_codes)
+
+
+@answers.reject("codebook_usage", "two batches of index 0 use 1 code")
+def zero_taken_for_padding(stream, num_codes):
+    return a_set((batch[batch > 0] for batch in stream), num_codes)
+
+
 @answers.reject("codebook_usage", "largest index")
 def largest_index(stream, num_codes):
     return max((int(indices.max()) for indices in stream), default=-1) + 1
@@ -570,6 +586,17 @@ def guarded(choose):
     return wrapped
 
 
+@answers.accept("kmeans_init")
+def exponential_race(z, num_codes, generator):
+    if len(z.unique(dim=0)) < num_codes:
+        raise ValueError("too few distinct latents")
+    seeds = z[torch.randperm(len(z), generator=generator)[:1]]
+    while len(seeds) < num_codes:
+        times = torch.empty(len(z)).exponential_(generator=generator)
+        seeds = torch.vstack([seeds, z[(squared_distances(z, seeds).amin(dim=1) / times).argmax()]])
+    return seeds
+
+
 @answers.reject("kmeans_init", "first K latents")
 def first_rows(z, num_codes, generator):
     return z[:num_codes]
@@ -635,6 +662,16 @@ def starts_with_the_first_row(z, num_codes, generator):
 @guarded
 def starts_near_the_mean(z, num_codes, generator):
     seeds = z[(z - z.mean(dim=0)).norm(dim=1).argmin()][None]
+    while len(seeds) < num_codes:
+        cost = squared_distances(z, seeds).amin(dim=1)
+        seeds = torch.cat([seeds, z[torch.multinomial(cost, 1, generator=generator)]])
+    return seeds
+
+
+@answers.reject("kmeans_init", "furthest from the origin")
+@guarded
+def first_seed_by_its_length(z, num_codes, generator):
+    seeds = z[torch.multinomial(z.square().sum(dim=1), 1, generator=generator)]
     while len(seeds) < num_codes:
         cost = squared_distances(z, seeds).amin(dim=1)
         seeds = torch.cat([seeds, z[torch.multinomial(cost, 1, generator=generator)]])

@@ -168,7 +168,7 @@ def _explain_perplexity(got: float, indices: Tensor, num_codes: int) -> None:
         )
     raise Mistake(
         f"For these {indices.numel()} indices the perplexity is not {got:.4g}.",
-        "Count all of them together, divide by their number, then exp of the sum of p log(1/p).",
+        "Try it on the example by hand, eight positions with shares 1/2, 1/4, 1/8 and 1/8, and compare every step.",
     )
 
 
@@ -212,13 +212,14 @@ def codebook_usage(answer: Answer) -> None:
 
 
 def _overlapping_batches(num_codes: int) -> tuple[list[Tensor], int]:
-    """Draw three batches of different shapes that use 7, 9 and 3 codes, 14 together."""
-    names = torch.randperm(num_codes - 1)  # the last code is never used
+    """Draw three batches of different shapes that use 7, 9 and 3 codes, 14 together, one of them only once."""
+    names = 1 + torch.randperm(num_codes - 2)  # the first and the last code are never used
     parts = (((3, 2, 5), names[:7]), ((3, 2, 5), names[3:12]), ((1, 2, 5), names[11:14]))
     batches = []
     for shape, codes in parts:
-        more = codes[torch.randint(len(codes), (math.prod(shape) - len(codes),))]
-        mixed = torch.cat([codes, more])[torch.randperm(math.prod(shape))]
+        often = codes[:-1]  # twice at least
+        more = often[torch.randint(len(often), (math.prod(shape) - len(codes) - len(often),))]
+        mixed = torch.cat([codes, often, more])[torch.randperm(math.prod(shape))]
         batches.append(mixed.view(shape))
     return batches, 14
 
@@ -239,6 +240,7 @@ def _explain_usage(got: float, right: int, batches: list[Tensor], num_codes: int
         (right / num_codes, "This is the share of the codebook that is used; the number of codes is asked for.", ""),
         (each[-1], "You count the codes of the last batch only: what the batches before used is forgotten.", union),
         (each[0], "You count the codes of the first batch only.", "Is there a return inside the loop?"),
+        (len(torch.cat([batch.flatten() for batch in batches[:-1]]).unique()), "You leave out the last batch.", union),
         (sum(each), "You add up the batches' numbers, so a code that appears in two batches counts twice.", union),
         (
             sum(each) / len(each),
@@ -366,7 +368,7 @@ def _explain_seed_probabilities(got: Tensor, z: Tensor, seeds: Tensor) -> None:
         raise Mistake(f"Your probabilities sum to {float(got.sum()):.4g}, not to 1.", "What is the error as a whole?")
     raise Mistake(
         "These are not the shares of the squared error.",
-        "For each latent the squared distance to its nearest seed, divided by the sum of those.",
+        "Take one latent: what does it cost as long as there are only these seeds? And what do all cost together?",
     )
 
 
@@ -381,9 +383,7 @@ def kmeans_init(answer: Answer) -> None:
     _judge_groups(answer)
     _judge_equal_latents(answer)
     _judge_too_few(answer)
-    first = {_row_numbers(_seeds(answer, z, 1), z)[0] for _ in range(16)}
-    if len(first) == 1:
-        raise Mistake("The first seed is always the same latent, whatever the generator.", "Draw it, too.")
+    _judge_first_seed(answer)
     _judge_stray_latent(answer)
 
 
@@ -500,6 +500,20 @@ def _judge_too_few(answer: Answer) -> None:
             f"For {what} and K = 5 your function returns codes, some of which must be equal. Raise ValueError.",
             "When no latent has any distance left, there is nothing to draw from.",
         )
+
+
+def _judge_first_seed(answer: Answer) -> None:
+    z = torch.randn(10, 3)
+    far = 4
+    z[far] = 100
+    first = [_row_numbers(_seeds(answer, z, 1), z)[0] for _ in range(30)]
+    if first.count(far) > 15:
+        raise Mistake(
+            "The first seed is nearly always the latent that is furthest from the origin.",
+            "As long as there is no seed, every row of z has the same chance.",
+        )
+    if len(set(first)) == 1:
+        raise Mistake("The first seed is always the same latent, whatever the generator.", "Draw it, too.")
 
 
 def _judge_stray_latent(answer: Answer) -> None:
