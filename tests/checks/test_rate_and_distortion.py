@@ -185,6 +185,16 @@ def a_map_of_bits(height, width, num_codes):
     return torch.full((height, width), math.log2(num_codes))
 
 
+@answers.reject("latent_bits", "round the bits of the whole map")
+def two_decimals(height, width, num_codes):
+    return round(height * width * math.log2(num_codes), 2)
+
+
+@answers.reject("latent_bits", "round the bits of every single index")
+def two_decimals_each(height, width, num_codes):
+    return height * width * round(math.log2(num_codes), 2)
+
+
 # receptive_field
 
 
@@ -400,6 +410,19 @@ def one_layer_feels_its_own_stride(layers):
 @answers.reject("receptive_field", "following the connections back")
 def never_more_than_32(layers):
     return min(recursion_forwards(layers), 32)
+
+
+@answers.reject("receptive_field", "one after the other they multiply")
+def jumps_added(layers):
+    field, jump = 1, 1
+    for kernel, stride in layers:
+        field, jump = field + (kernel - 1) * jump, jump + stride
+    return field
+
+
+@answers.reject("receptive_field", "strides of all layers")
+def total_stride_for_every_layer(layers):
+    return 1 + math.prod(stride for _, stride in layers) * sum(kernel - 1 for kernel, _ in layers)
 
 
 # pareto_front
@@ -631,12 +654,25 @@ def repeats_a_row(points):
     return torch.cat([kept[:1], kept])
 
 
-@answers.reject("pareto_front", "")
+@answers.reject("pareto_front", "differ by little")
 def rounded_to_float32(points):
     return metrics.pareto_front(points.float())
 
 
 # ResidualLayer
+
+
+@answers.reject("pareto_front", "places among the rows you keep")
+def places_among_the_kept(points):
+    kept = broadcast(points).sort().values
+    return points[kept, 0].argsort()
+
+
+@answers.reject("pareto_front", "pick them from the sorted one")
+def mask_on_the_sorted_order(points):
+    mask = torch.zeros(len(points), dtype=torch.bool)
+    mask[broadcast(points)] = True
+    return points[:, 0].argsort()[mask]
 
 
 class Functional(nn.Module):
@@ -938,6 +974,12 @@ class ReflectingBorder(Functional):
 class WithGelu(Broken):
     def forward(self, x):
         return x + self.narrow(F.gelu(self.wide(F.gelu(x))))
+
+
+@answers.reject("ResidualLayer", "ReLU6")
+class WithRelu6(Broken):
+    def forward(self, x):
+        return x + self.narrow(F.relu6(self.wide(F.relu6(x))))
 
 
 @answers.reject("ResidualLayer", "factor of 0.1")
@@ -1284,6 +1326,12 @@ class LayersKeptInADefault(ListOfModules):
         if key not in kept:
             kept[key] = nn.ModuleList(Functional(channels, residual_hidden) for _ in range(residual_layers))
         self.layers = kept[key]
+
+
+@answers.reject("ResidualStack", "dropout")
+class DropoutAtTheEnd(BrokenStack):
+    def forward(self, x):
+        return F.dropout(super().forward(x), training=self.training)
 
 
 @answers.reject("ResidualStack", "cut from the graph")

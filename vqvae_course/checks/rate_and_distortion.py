@@ -72,6 +72,9 @@ def _explain_latent_bits(got: float, height: int, width: int, codes: int) -> Non
         (positions * math.log2(max(codes - 1, 1)), "You count one code too few.", "Indices run from 0 to K - 1."),
         (-right, "The sign is wrong; bits are positive.", ""),
     ]
+    for digits in (1, 2, 3):
+        known.append((round(right, digits), "You round the bits of the whole map.", rounded))
+        known.append((positions * round(bits, digits), "You round the bits of every single index.", rounded))
     recognise(got, known, 1e-6)
     for width_of_type in (8, 16, 32, 64):
         if close(got, positions * width_of_type, 1e-9):
@@ -175,6 +178,16 @@ _WRONG_FIELDS: list[tuple[Callable[[Layers], float], str, str]] = [
     (_sum_of(_jumps, first=0, less=0), "You add k steps for a kernel of k.", _FENCE),
     (_sum_of(_jumps, less=0), "You add k steps for a kernel of k.", _FENCE),
     (
+        _sum_of(lambda s: [1 + sum(s[:i]) for i in range(len(s))]),
+        "You add up the strides; one after the other they multiply.",
+        "Half of a half is a quarter.",
+    ),
+    (
+        _sum_of(lambda s: [math.prod(s)] * len(s)),
+        "Each layer feels the strides of all layers, also of those behind it.",
+        "Which strides lie between a layer and the image?",
+    ),
+    (
         lambda chain: encdec.receptive_field(chain[::-1]),
         "The layers are taken in the wrong order: the first in the list is the one next to the image.",
         "There is one recursion from the image upwards and another from the output down.",
@@ -265,8 +278,13 @@ def pareto_front(answer: Answer) -> None:
     _judge_front(answer, torch.full((3, 2), 1.5))
     _judge_front(answer, torch.tensor([[2.0, -3.0]]))
     _judge_front(answer, torch.tensor([[5.0, 6.0], [1.0, 2.0], [3.0, 4.0]]))  # one row beats all others
-    _judge_front(answer, 1e6 + 0.01 * _cloud(9, 2).double() - 2e6)  # negative, and alike in their leading digits
-    _judge_front(answer, _cloud(10, 4)[:, ::2])  # not contiguous
+    _judge_front(answer, _cloud(10, 4)[:, ::2] - 9)  # negative, not contiguous
+    try:
+        _judge_front(answer, 1e6 + 0.01 * _cloud(9, 2).double())
+    except Mistake as mistake:
+        raise Mistake(
+            "Rows of large numbers that differ by little are compared wrongly.", "Do you round, or allow a tolerance?"
+        ) from mistake
 
 
 def _cloud(count: int, columns: int) -> Tensor:
@@ -277,6 +295,14 @@ def _cloud(count: int, columns: int) -> Tensor:
         points = radius * direction / direction.norm(dim=1, keepdim=True)  # on spheres, which bulge from the origin
         points = points * torch.arange(1.0, columns + 1)
         front = _front(points)
+        signs = torch.ones(columns)
+        signs[0] = -1
+        others = [set(_front(points * sign)) for sign in (-1, signs, -signs)]
+        order = points[:, 0].argsort().tolist()
+        others += [set(range(count)) - set(front), set(range(len(front)))]
+        others += [{order[i] for i in front}, {order.index(i) for i in front}]
+        if min(map(len, others)) < 2 or len(set(map(frozenset, others))) < len(others):
+            continue  # an answer should match one mistake only
         if columns > 2 or 2 < len(_hull(points, front)) < len(front) < count - 2:
             return points
 
@@ -399,6 +425,16 @@ def _explain_front(rows: list[int], points: Tensor) -> None:
             [order.index(i) for i in right],
             "These are places in the sorted table; the rows' numbers in the table as it was given are asked for.",
             "argsort tells which row stands at each place.",
+        ),
+        (
+            range(len(right)),
+            "These are places among the rows you keep; the rows' numbers in the whole table are asked for.",
+            "argsort tells which row stands at each place.",
+        ),
+        (
+            [order[i] for i in right],
+            "You found the right rows of the table as it was given, but pick them from the sorted one.",
+            "Is the mask in the same order as what it is used on?",
         ),
     ]
     if points.shape[1] > 2:
@@ -549,7 +585,7 @@ def _randomise(module: nn.Module) -> None:
 
 
 def _input(channels: int, batch: int = 2, height: int = 5, width: int = 7) -> Tensor:
-    return torch.randn(batch, channels, height, width, requires_grad=True)
+    return (3 * torch.randn(batch, channels, height, width)).requires_grad_()  # some beyond 6, where ReLU6 is flat
 
 
 def _without_parameters(what: str) -> Mistake:
@@ -745,6 +781,7 @@ _OTHER_ACTIVATIONS: dict[str, Activation] = {
     "leaky ReLU with slope 0.2": lambda x: F.leaky_relu(x, 0.2),
     "ELU": F.elu,
     "SiLU": F.silu,
+    "ReLU6": F.relu6,
     "tanh": torch.tanh,
 }
 
@@ -760,7 +797,7 @@ def ResidualStack(answer: Answer) -> None:
         got = _run(module, x)
         order = _order_of(got.y, x, layers)
         if got.changed or before.changed or order is None:
-            _explain_stack(got, before, x, layers)
+            _explain_stack(got, before, x, layers, module)
         _judge_repeatable(module, x)
         right = x
         for weights in order:
@@ -830,7 +867,7 @@ def _order_of(y: Tensor, x: Tensor, layers: list[Weights]) -> tuple[Weights, ...
     return None
 
 
-def _explain_stack(got: Outcome, before: Outcome, x: Tensor, layers: list[Weights]) -> None:
+def _explain_stack(got: Outcome, before: Outcome, x: Tensor, layers: list[Weights], module: nn.Module) -> None:
     y = got.y
     if got.changed or before.changed:
         if _same(y, F.relu(_stacked(x, layers))):
@@ -874,6 +911,7 @@ def _explain_stack(got: Outcome, before: Outcome, x: Tensor, layers: list[Weight
         (F.relu(x), "No layer is used: what comes out is relu(x).", ""),
     ]
     recognise(y, known, 1e-4)
+    _judge_repeatable(module, x)
     raise Mistake(
         "The result is not that of residual layers one after the other and a ReLU at the end.",
         "Is each layer given the output of the one before, and is the layer itself right (exercise 8.4)?",
