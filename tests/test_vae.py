@@ -17,6 +17,16 @@ def build(**changes) -> VAE:
     return VAE(dataclasses.replace(SMALL, **changes))
 
 
+def trained(model: VAE, x: torch.Tensor) -> VAE:
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for _ in range(300):
+        loss = model(x).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return model
+
+
 @pytest.fixture
 def x():
     return torch.rand(B, C, H, W)
@@ -82,25 +92,13 @@ def test_gradients_reach_every_weight(x):
 
 def test_it_can_learn_one_batch_by_heart(x):
     x = torch.nn.functional.interpolate(x[..., :2, :3], size=(H, W), mode="bilinear")  # smooth, so learnable
-    model = build(hidden=24, pixel_variance=0.01)
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    for _ in range(300):
-        loss = model(x).loss
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    model = trained(build(hidden=24, pixel_variance=0.01), x)
     error = (model.eval()(x).x_hat - x).square().mean()
     assert error < 0.2 * x.var()
 
 
 def test_a_wide_likelihood_silences_the_latent(x):
-    model = build(pixel_variance=100.0)
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    for _ in range(300):
-        loss = model(x).loss
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    model = trained(build(pixel_variance=100.0), x)
     assert model(x).kl_nats < 0.05
 
 
