@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torchvision import datasets
 
-from vqvae_course import data
+from vqvae_course import data, sources
 from vqvae_course.data import (
     Batches,
     CodeSet,
@@ -32,7 +32,7 @@ N, C, H, W = 11, 3, 8, 12
 def _offline(monkeypatch, tmp_path):
     """Point the data folder at an empty place, and see that no test asks a server."""
     monkeypatch.setenv("VQVAE_COURSE_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr(data, "_why_unreachable", lambda url: "the test has no network")
+    monkeypatch.setattr(sources, "_why_unreachable", lambda url: "the test has no network")
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_colour_comes_before_height_and_width(monkeypatch, tmp_path):
             self.targets = [n % 10 for n in range(10_000)]
 
     (tmp_path / "data" / Fake.base_folder).mkdir(parents=True)
-    monkeypatch.setitem(data.TORCHVISION, "cifar10", Fake)
+    monkeypatch.setitem(sources.TORCHVISION, "cifar10", Fake)
     loaded = load_images("cifar10", "test")
     assert loaded.images.shape == (10_000, 3, 32, 32)
     assert loaded.images.is_contiguous()
@@ -217,7 +217,7 @@ def test_a_set_with_too_few_images_is_damaged(tmp_path):
 
 @pytest.fixture
 def reachable(monkeypatch):
-    monkeypatch.setattr(data, "_why_unreachable", lambda url: None)
+    monkeypatch.setattr(sources, "_why_unreachable", lambda url: None)
 
 
 @pytest.mark.parametrize(
@@ -259,8 +259,8 @@ def test_a_download_is_used_at_once_and_kept(monkeypatch, tmp_path, reachable):
 
 def ask_server(monkeypatch, answer) -> str | None:
     monkeypatch.undo()  # the real function again
-    monkeypatch.setattr(data.urllib.request, "urlopen", answer)
-    return data._why_unreachable("http://server.invalid/")
+    monkeypatch.setattr(sources.urllib.request, "urlopen", answer)
+    return sources._why_unreachable("http://server.invalid/")
 
 
 class Reply:
@@ -302,9 +302,9 @@ def test_a_server_that_talks_nonsense_is_unreachable(monkeypatch):
 def test_a_server_that_never_answers_is_not_waited_for(monkeypatch):
     asked = threading.Event()
     monkeypatch.undo()
-    monkeypatch.setattr(data, "REACH_SECONDS", 0.05)
-    monkeypatch.setattr(data.urllib.request, "urlopen", lambda *args, **kwargs: asked.wait(10) and Reply())
-    assert data._why_unreachable("http://server.invalid/") == "no answer within 0.05 seconds"
+    monkeypatch.setattr(sources, "REACH_SECONDS", 0.05)
+    monkeypatch.setattr(sources.urllib.request, "urlopen", lambda *args, **kwargs: asked.wait(10) and Reply())
+    assert sources._why_unreachable("http://server.invalid/") == "no answer within 0.05 seconds"
     asked.set()
 
 

@@ -17,6 +17,8 @@ LAYER = {
     "metrics": 0,
     "glyphs": 0,
     "scenes": 0,
+    "sources": 0,
+    "prior": 0,
     "data": 1,
     "vqvae": 1,
     "vae": 1,

@@ -6,10 +6,12 @@ Where to find an idea:
   start, restart of dead codes: ``quantize``
 - encoder, decoder, residual layers: ``encdec``
 - the VQ-VAE: ``vqvae``; the continuous VAE beside it: ``vae``
-- the prior over codes (gated PixelCNN): ``pixelcnn``; drawing from it: ``sample``
+- priors over codes: counting in ``prior``, PixelCNN and gated PixelCNN in ``pixelcnn``; drawing from
+  them: ``sample``
 - training loop: ``train``; checkpoints: ``checkpoint``; scores on a data set: ``evaluate``
 - perplexity, normalised MSE, bits and nats: ``metrics``
-- data sets: ``data``, with the built-in ``glyphs`` and ``scenes``
+- data sets, of images and of codes: ``data``, with the built-in ``glyphs`` and ``scenes``; downloads
+  and folders: ``sources``
 - device, seed, budget: ``runtime``; pictures: ``plotting``; a judge of samples: ``classifier``
 - checks of the exercises: ``checks``
 """

@@ -1,6 +1,5 @@
 """Checkpoints: everything a run needs to continue, written so that no interruption can spoil them."""
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from vqvae_course.pixelcnn import GatedPixelCNN
+from vqvae_course.pixelcnn import GatedPixelCNN, PixelCNN
+from vqvae_course.runtime import whole_file
 from vqvae_course.vae import VAE, VAEConfig
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
 
@@ -19,6 +19,7 @@ FORMAT = 1  # raised when the layout changes, so that an older file is refused b
 REBUILD: dict[str, Callable[[dict], nn.Module]] = {
     "VAE": lambda config: VAE(VAEConfig(**config)),
     "VQVAE": lambda config: VQVAE(VQVAEConfig(**config)),
+    "PixelCNN": lambda config: PixelCNN(**config),
     "GatedPixelCNN": lambda config: GatedPixelCNN(**config),
 }
 
@@ -67,7 +68,7 @@ def save_checkpoint(
 
     Args:
         path: Where to.
-        model: A model that rebuilds from its configuration: ``VAE``, ``VQVAE`` or ``GatedPixelCNN``.
+        model: A model that rebuilds from its configuration, one of those in ``REBUILD``.
         step: Updates done.
         history: The training history as a dict.
         optimizer: To continue training later.
@@ -90,17 +91,8 @@ def save_checkpoint(
         "batches": None if batches is None else batches.state_dict(),
         "random": _random_state(),
     }
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half_done = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with half_done.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        half_done.replace(path)
-    finally:
-        half_done.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        torch.save(content, file)
 
 
 def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Checkpoint:

@@ -1,32 +1,23 @@
 """Data sets by name, held as uint8 tensors, and batches drawn from them by index."""
 
-import http.client
 import os
-import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision import datasets
-from torchvision.transforms import v2 as transforms
 
 from vqvae_course.glyphs import draw_glyphs
-from vqvae_course.runtime import eval_mode
+from vqvae_course.runtime import eval_mode, whole_file
 from vqvae_course.scenes import draw_scenes
+from vqvae_course.sources import TORCHVISION, DataUnavailable, load_folder, load_torchvision
 
 BUILT_IN = ("glyphs", "scenes")
-TORCHVISION = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10}
-TORCHVISION_SIZES = {name: {"train": 60_000, "test": 10_000} for name in TORCHVISION} | {
-    "cifar10": {"train": 50_000, "test": 10_000}
-}
 SPLIT_SIZES = {"train": 20_000, "test": 4_000}  # of the built-in sets
 SPLIT_SEEDS = {"train": 0, "test": 1}  # train and test are different draws
-REACH_SECONDS = 8  # how long to wait for a server to answer at all
 
 
 class ImageSet(NamedTuple):
@@ -73,10 +64,6 @@ class Batch(NamedTuple):
     labels: Tensor
 
 
-class DataUnavailable(RuntimeError):
-    """A data set could not be had; the message says what to do."""
-
-
 def as_float(images: Tensor) -> Tensor:
     """Scale uint8 images to float32 in [0, 1]; leave anything else as it is."""
     return images.float() / 255 if images.dtype == torch.uint8 else images
@@ -118,9 +105,9 @@ def load_images(name: str, split: str = "train", root: str | Path | None = None,
     if folder == "":
         raise ValueError("name must give the path behind folder:, got none")
     if folder is not None:
-        return _load_folder(Path(folder).expanduser(), split, size)
+        return ImageSet(*load_folder(Path(folder).expanduser(), split, size), Path(folder).expanduser().name)
     if name in TORCHVISION:
-        return _load_torchvision(name, split, data_root(root))
+        return ImageSet(*load_torchvision(name, split, data_root(root)), name)
     generator = torch.Generator().manual_seed(SPLIT_SEEDS[split])
     if name == "glyphs":
         return ImageSet(*draw_glyphs(SPLIT_SIZES[split], generator), name)
@@ -152,101 +139,6 @@ def load_images_or(name: str, fallback: str, split: str = "train", root: str | P
 def data_root(root: str | Path | None = None) -> Path:
     """Return the folder of the data sets: ``root``, else ``VQVAE_COURSE_DATA``, else a cache folder."""
     return Path(root or os.environ.get("VQVAE_COURSE_DATA") or Path.home() / ".cache" / "vqvae_course").expanduser()
-
-
-def _load_torchvision(name: str, split: str, root: Path) -> ImageSet:
-    kind = TORCHVISION[name]
-    train = split == "train"
-    place = root / kind.base_folder if name == "cifar10" else root / kind.__name__
-    if not place.exists():
-        _download(kind, name, root, place)
-    try:
-        loaded = kind(str(root), train=train, download=False)
-        images = torch.as_tensor(loaded.data)
-        images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
-        labels = torch.as_tensor(loaded.targets, dtype=torch.int64)
-        if not len(images) == len(labels) == TORCHVISION_SIZES[name][split]:
-            raise ValueError(f"it holds {len(images)} images and {len(labels)} labels")
-    except Exception as error:  # torchvision and pickle raise many kinds for one cause: a damaged file
-        raise DataUnavailable(
-            f"{name} in {place} is incomplete or damaged ({error}). Delete that folder and run this again to download "
-            "it anew, or set VQVAE_COURSE_DATA to a folder that holds it."
-        ) from error
-    return ImageSet(images.contiguous(), labels, name)
-
-
-def _download(kind: type, name: str, root: Path, place: Path) -> None:
-    url = kind.url if name == "cifar10" else kind.mirrors[-1]
-    advice = (
-        "Connect to the internet and run this again, set VQVAE_COURSE_DATA to a folder that holds it, "
-        'or use the built-in "glyphs" or "scenes".'
-    )
-    problem = _why_unreachable(url)
-    if problem:
-        raise DataUnavailable(f"{name} is not in {root} and its server cannot be reached ({problem}). {advice}")
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        # Into a folder of its own first: what is under the final name is always complete.
-        with TemporaryDirectory(dir=root, prefix=".download-") as half_done:
-            kind(half_done, train=True, download=True)
-            (Path(half_done) / place.name).rename(place)
-    except Exception as error:  # the network, the disk or a checksum
-        raise DataUnavailable(f"{name} could not be downloaded to {root} ({error}). {advice}") from error
-
-
-def _why_unreachable(url: str) -> str | None:
-    """Return None if a server answers, else the reason. A thread, since looking up a name has no timeout of its own."""
-    answer = [f"no answer within {REACH_SECONDS} seconds"]
-
-    def ask() -> None:
-        try:
-            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=REACH_SECONDS).close()
-            answer.append("")
-        except urllib.error.HTTPError:  # it answered; a folder's address may well refuse to be listed
-            answer.append("")
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            answer.append(str(error) or repr(error))
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(REACH_SECONDS)
-    return answer[-1] or None
-
-
-def _load_folder(folder: Path, split: str, size: int | None) -> ImageSet:
-    if not folder.is_dir():
-        raise DataUnavailable(f"folder:{folder} must name a folder, and there is none. Check the path.")
-    divided = (folder / "train").is_dir()
-    if divided != (folder / "test").is_dir():
-        raise DataUnavailable(f"{folder} must hold both a train and a test sub-folder, or neither.")
-    place = folder / split if divided else folder
-    # One list of classes for both splits, or a class without test pictures would shift the numbers of those after it.
-    classes = sorted(entry.name for entry in (folder / "train" if divided else folder).iterdir() if entry.is_dir())
-    try:
-        found = datasets.ImageFolder(str(place))
-        samples = [(path, classes.index(found.classes[label])) for path, label in found.samples]
-    except (FileNotFoundError, ValueError) as error:
-        raise DataUnavailable(f"{place} must hold one sub-folder of pictures for each class ({error}).") from error
-    if not divided:
-        samples = [pair for number, pair in enumerate(samples) if (number % 10 == 9) == (split == "test")]
-    fit = transforms.Compose([transforms.Resize(size), transforms.CenterCrop(size)]) if size else nn.Identity()
-    images: Tensor | None = None
-    for row, (path, _) in enumerate(samples):
-        try:
-            picture = transforms.functional.pil_to_tensor(fit(found.loader(path)))
-        except Exception as error:  # Pillow raises many kinds for one cause: a damaged picture
-            raise DataUnavailable(f"{path} is not a picture that can be read ({error}). Mend or remove it.") from error
-        if images is None:
-            images = torch.empty(len(samples), *picture.shape, dtype=torch.uint8)
-        if picture.shape != images.shape[1:]:
-            raise DataUnavailable(
-                f"{path} has {picture.shape[1]}x{picture.shape[2]} pixels, the pictures before it "
-                f"{images.shape[2]}x{images.shape[3]}. Pass size=... to give all of them one size."
-            )
-        images[row] = picture
-    if images is None:
-        raise DataUnavailable(f"{place} holds too few pictures for a {split} split of its own.")
-    return ImageSet(images, torch.tensor([label for _, label in samples]), folder.name)
 
 
 class Batches:
@@ -328,3 +220,102 @@ def encode_dataset(model: nn.Module, data: ImageSet, batch_size: int = 500) -> C
     with eval_mode(model):
         maps = [model.encode(as_float(part.to(device))).cpu() for part in data.images.split(batch_size)]
     return CodeSet(torch.cat(maps), data.labels, data.name)
+
+
+@torch.no_grad()
+def decode_codes(model: nn.Module, indices: Tensor, batch_size: int = 500) -> Tensor:
+    """Turn index maps back into images, in eval mode.
+
+    Args:
+        model: The model whose codes they are.
+        indices: (N, h, w) int64, from ``encode_dataset`` or drawn from a prior.
+        batch_size: Maps at a time.
+
+    Returns:
+        (N, C, H, W) float32 in [0, 1] on the CPU; what the decoder makes beyond black or white is clipped.
+
+    Explained in notebook 09.
+    """
+    device = next(model.parameters()).device
+    with eval_mode(model):
+        images = [model.decode(part.to(device)).float().cpu() for part in indices.split(batch_size)]
+    return torch.cat(images).clamp(0, 1)
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Return a hash of a model's kind, configuration and weights: equal for equal models, on any device.
+
+    Explained in notebook 09.
+    """
+    digest = sha256(f"{type(model).__name__} {getattr(model, 'config', None)}".encode())
+    for name, value in sorted(model.state_dict().items()):
+        value = value.detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+CODES_FORMAT = 1  # raised when the layout changes, so that an older file is refused by name
+
+
+def save_codes(path: str | Path, codes: CodeSet, model: nn.Module) -> None:
+    """Write index maps and labels to an ``.npz`` file, with the fingerprint of the model they belong to.
+
+    The file appears whole or not at all.
+
+    Args:
+        path: Where to; the name is used as it is.
+        codes: From ``encode_dataset``.
+        model: The model that made them.
+
+    Explained in notebook 09.
+    """
+    with whole_file(path) as file:
+        np.savez_compressed(
+            file,
+            format=CODES_FORMAT,
+            indices=codes.indices.cpu().numpy(),
+            labels=codes.labels.cpu().numpy(),
+            name=codes.name,
+            model=fingerprint(model),
+        )
+
+
+def load_codes(path: str | Path, model: nn.Module) -> CodeSet:
+    """Read index maps that this model made; those of another are refused.
+
+    An index is the number of a code in one codebook. In another codebook, or after one more training
+    step, the same number stands for something else.
+
+    Args:
+        path: A file from ``save_codes``.
+        model: The model the codes should belong to.
+
+    Returns:
+        A ``CodeSet``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged or foreign, or its codes belong to another model.
+
+    Explained in notebook 09.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:  # a file cannot run code
+            content = {name: file[name] for name in ("format", "indices", "labels", "name", "model")}
+        codes = CodeSet(torch.from_numpy(content["indices"]), torch.from_numpy(content["labels"]), str(content["name"]))
+        found, owner = int(content["format"]), str(content["model"])
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # numpy raises many kinds for one cause: this is no file of codes
+        raise ValueError(f"{path} must be a file from save_codes, got a damaged or foreign one ({error})") from error
+    if found != CODES_FORMAT:
+        raise ValueError(
+            f"{path} must be a file of codes of format {CODES_FORMAT}, got {found}: encode the images again"
+        )
+    if owner != fingerprint(model):
+        raise ValueError(
+            f"{path} must hold codes of this model, {fingerprint(model)[:12]}, got codes of {owner[:12]}: "
+            "load the model that made them, or encode the images again with encode_dataset"
+        )
+    return codes

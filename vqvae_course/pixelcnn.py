@@ -1,8 +1,170 @@
-"""Autoregressive priors over index maps: the gated PixelCNN."""
+"""Convolutional priors over index maps: the PixelCNN with masked weights, and the gated PixelCNN with two stacks."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from vqvae_course.prior import Prior
+
+
+def causal_mask(kernel_size: int, kind: str) -> Tensor:
+    """Return which weights of a kernel may be used: those of positions before the centre in raster order.
+
+    PixelRNN (arXiv:1601.06759v3), section 3.4: mask A, for the first layer, hides the centre too,
+    since there the centre is the very code to be predicted; mask B shows it.
+
+    Args:
+        kernel_size: Odd.
+        kind: ``"A"`` or ``"B"``.
+
+    Returns:
+        (kernel_size, kernel_size) bool, True where a weight may be used.
+
+    Raises:
+        ValueError: If ``kind`` is another letter, or ``kernel_size`` even or below 1.
+
+    Explained in notebook 10.
+    """
+    if kind not in ("A", "B"):
+        raise ValueError(f'kind must be "A" or "B", got {kind!r}')
+    if kernel_size < 1 or kernel_size % 2 == 0:
+        raise ValueError(f"kernel_size must be odd and at least 1, got {kernel_size}")
+    place = torch.arange(kernel_size**2).view(kernel_size, kernel_size)  # the number of each place in raster order
+    centre = kernel_size**2 // 2
+    return place < centre if kind == "A" else place <= centre
+
+
+class MaskedConv2d(nn.Conv2d):
+    """A convolution that sees the positions above and to the left, and with mask B its own.
+
+    PixelRNN (arXiv:1601.06759v3), section 3.4. Stride 1, output the size of the input.
+
+    The mask replaces hidden weights by zero each time they are used. Zeroed once at the start, they
+    would be filled again by the next optimizer step or a loaded checkpoint.
+
+    Args:
+        in_channels: Channels that come in.
+        out_channels: Channels that go out.
+        kernel_size: Odd.
+        kind: ``"A"`` or ``"B"``, see ``causal_mask``.
+
+    Raises:
+        ValueError: If ``kind`` or ``kernel_size`` is not one of those.
+
+    Explained in notebook 10.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, kind: str):
+        mask = causal_mask(kernel_size, kind)
+        super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
+        self.kind = kind
+        self.register_buffer("mask", mask, persistent=False)  # no checkpoint holds it, so none can change it
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve (B, in_channels, h, w) to (B, out_channels, h, w)."""
+        return self._conv_forward(x, self.weight.where(self.mask, 0), self.bias)
+
+    def extra_repr(self) -> str:  # noqa: D102 - torch documents it
+        return f"{super().extra_repr()}, kind={self.kind!r}"
+
+
+class MaskedResidual(nn.Sequential):
+    """A residual layer of masked convolutions: 1x1 down to half the channels, masked, 1x1 up, added to what came.
+
+    PixelRNN (arXiv:1601.06759v3), figure 5.
+
+    Args:
+        hidden: Channels that come and go.
+        kernel_size: Odd size of the masked convolution.
+
+    Explained in notebook 10.
+    """
+
+    def __init__(self, hidden: int, kernel_size: int):
+        narrow = max(1, hidden // 2)
+        super().__init__(
+            nn.ReLU(),
+            nn.Conv2d(hidden, narrow, 1),
+            nn.ReLU(),
+            MaskedConv2d(narrow, narrow, kernel_size, "B"),
+            nn.ReLU(),
+            nn.Conv2d(narrow, hidden, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add to (B, hidden, h, w) what the layers make of it."""
+        return x + super().forward(x)
+
+
+class PixelCNN(Prior):
+    """The first convolutional prior: one stack of masked convolutions, with a blind spot.
+
+    PixelRNN (arXiv:1601.06759v3), sections 3.4 and 3.5, table 1: a convolution with mask A, residual
+    layers with mask B, 1x1 convolutions. However deep, it never sees some positions above and to the
+    right (the blind spot: a masked kernel reaches one column to the right for each row up, and
+    nothing in its own row); ``GatedPixelCNN`` does. It has neither classes nor a condition.
+
+    Departure: codes are embedded, as they have no order; the paper's input are pixel values.
+
+    Args:
+        num_codes: K.
+        hidden: Channels.
+        layers: Masked convolutions, the first one included.
+        kernel_size: Odd size of all masked kernels but the first.
+        first_kernel_size: Odd size of the first kernel; 7 as in the paper.
+
+    Attributes:
+        config: These arguments as a dict; ``PixelCNN(**config)`` rebuilds the network.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Explained in notebook 10.
+    """
+
+    def __init__(
+        self, num_codes: int, hidden: int = 64, layers: int = 5, kernel_size: int = 3, first_kernel_size: int = 7
+    ):
+        super().__init__(num_codes)
+        _check_sizes(hidden, layers, kernel_size, first_kernel_size)
+        self.config = {
+            "num_codes": num_codes,
+            "hidden": hidden,
+            "layers": layers,
+            "kernel_size": kernel_size,
+            "first_kernel_size": first_kernel_size,
+        }
+        self.embed = nn.Embedding(num_codes, hidden)
+        self.first = MaskedConv2d(hidden, hidden, first_kernel_size, "A")
+        self.residual = nn.Sequential(*(MaskedResidual(hidden, kernel_size) for _ in range(layers - 1)))
+        self.head = nn.Sequential(nn.ReLU(), nn.Conv2d(hidden, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, num_codes, 1))
+
+    def forward(self, indices: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
+        """Return the logits of each position given the positions before it that it can see.
+
+        Args:
+            indices: (B, h, w) int64 in [0, K).
+            labels: None; this prior has no classes.
+            condition: None.
+
+        Returns:
+            (B, K, h, w) logits.
+
+        Raises:
+            ValueError: If an input does not fit.
+        """
+        self.check_inputs(indices, labels, condition)
+        x = self.embed(indices.long()).movedim(-1, 1)  # (B, hidden, h, w)
+        return self.head(self.residual(self.first(x)))
+
+
+def _check_sizes(hidden: int, layers: int, kernel_size: int, first_kernel_size: int) -> None:
+    for name, value in {"hidden": hidden, "layers": layers}.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    for name, value in {"kernel_size": kernel_size, "first_kernel_size": first_kernel_size}.items():
+        if value < 3 or value % 2 == 0:
+            raise ValueError(f"{name} must be odd and at least 3, got {value}")
 
 
 def gate(x: Tensor) -> Tensor:
@@ -101,7 +263,7 @@ class GatedLayer(nn.Module):
         return gate(above + bias_v), step if self.first else h + step
 
 
-class GatedPixelCNN(nn.Module):
+class GatedPixelCNN(Prior):
     """A prior over index maps: the distribution of each code given all before it in raster order.
 
     Gated PixelCNN (arXiv:1606.05328v2), eqs. 1, 2 and 4:
@@ -136,15 +298,8 @@ class GatedPixelCNN(nn.Module):
         condition_channels: int | None = None,
         first_kernel_size: int = 7,
     ):
-        super().__init__()
-        sizes = {"num_codes": num_codes, "hidden": hidden, "layers": layers}
-        options = {"num_classes": num_classes, "condition_channels": condition_channels}
-        for name, value in (sizes | options).items():
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        for name, value in {"kernel_size": kernel_size, "first_kernel_size": first_kernel_size}.items():
-            if value < 3 or value % 2 == 0:
-                raise ValueError(f"{name} must be odd and at least 3, got {value}")
+        super().__init__(num_codes, num_classes, condition_channels)
+        _check_sizes(hidden, layers, kernel_size, first_kernel_size)
         self.config = {
             "num_codes": num_codes,
             "hidden": hidden,
@@ -154,9 +309,6 @@ class GatedPixelCNN(nn.Module):
             "condition_channels": condition_channels,
             "first_kernel_size": first_kernel_size,
         }
-        self.num_codes = num_codes
-        self.num_classes = num_classes
-        self.condition_channels = condition_channels
         self.embed = nn.Embedding(num_codes, hidden)
         kernels = [first_kernel_size] + [kernel_size] * (layers - 1)
         self.layers = nn.ModuleList(
@@ -164,35 +316,6 @@ class GatedPixelCNN(nn.Module):
             for depth, kernel in enumerate(kernels)
         )
         self.head = nn.Sequential(nn.ReLU(), nn.Conv2d(hidden, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, num_codes, 1))
-
-    def check_inputs(self, indices: Tensor, labels: Tensor | None, condition: Tensor | None) -> None:
-        """Raise ``ValueError`` where indices, labels or condition do not fit this prior."""
-        if indices.ndim != 3 or indices.dtype.is_floating_point:
-            raise ValueError(f"indices must be (B, h, w) integers, got {tuple(indices.shape)} {indices.dtype}")
-        if indices.numel() and not 0 <= int(indices.min()) <= int(indices.max()) < self.num_codes:
-            raise ValueError(
-                f"indices must lie in [0, {self.num_codes}), got {int(indices.min())} to {int(indices.max())}"
-            )
-        batch, height, width = indices.shape
-        if (labels is None) != (self.num_classes is None):
-            raise ValueError(f"labels must be given exactly when num_classes is; num_classes is {self.num_classes}")
-        if labels is not None:
-            if labels.shape != (batch,) or labels.dtype.is_floating_point:
-                raise ValueError(f"labels must be ({batch},) integers, got {tuple(labels.shape)} {labels.dtype}")
-            if batch and not 0 <= int(labels.min()) <= int(labels.max()) < self.num_classes:
-                raise ValueError(
-                    f"labels must lie in [0, {self.num_classes}), got {int(labels.min())} to {int(labels.max())}"
-                )
-        if (condition is None) != (self.condition_channels is None):
-            raise ValueError(
-                "condition must be given exactly when condition_channels is; "
-                f"condition_channels is {self.condition_channels}"
-            )
-        if condition is not None and condition.shape != (batch, self.condition_channels, height, width):
-            raise ValueError(
-                f"condition must have shape {(batch, self.condition_channels, height, width)}, "
-                f"got {tuple(condition.shape)}"
-            )
 
     def forward(self, indices: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
         """Return the logits of each position given the positions before it.

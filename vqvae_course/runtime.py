@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import torch
@@ -106,6 +106,33 @@ def eval_mode(model: torch.nn.Module) -> Iterator[None]:
         yield
     finally:
         model.train(was_training)
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file beside ``path`` for writing; it takes that name only when it is whole.
+
+    An interruption or an error leaves what was there before. Missing folders are made.
+
+    Args:
+        path: The name the file will have.
+
+    Yields:
+        The open file.
+
+    Explained in notebook 05.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half_done = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with half_done.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())  # on the disk before the old one is gone
+        half_done.replace(path)
+    finally:
+        half_done.unlink(missing_ok=True)
 
 
 REFERENCE_RATE = 600.0  # passes of ``_speed`` a second on the 2 CPU cores that the stored outputs come from

@@ -1,9 +1,11 @@
 """Ancestral sampling: one code after another in raster order, from any prior."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from vqvae_course.pixelcnn import GatedPixelCNN, gate
 from vqvae_course.runtime import eval_mode
@@ -29,7 +31,24 @@ def draw(logits: Tensor, temperature: float = 1.0, generator: torch.Generator | 
     return chosen[:, 0].to(logits.device)
 
 
-@torch.no_grad()
+class SamplingInterrupted(KeyboardInterrupt):
+    """Sampling was stopped by hand; what had been drawn until then is in ``indices``.
+
+    Attributes:
+        indices: (B, h, w) int64, -1 where nothing has been drawn yet. Passed to ``sample`` as
+            ``given``, with the same generator, it leads to the maps that an uninterrupted run draws.
+    """
+
+    def __init__(self, indices: Tensor):
+        self.indices = indices
+        done, places = int((indices[0] >= 0).sum()), indices[0].numel()
+        super().__init__(
+            f"stopped after {done} of {places} positions: catch this error as `stopped`, then go on with "
+            "sample(..., given=stopped.indices)"
+        )
+
+
+@torch.inference_mode()
 def sample(
     prior: nn.Module,
     shape: tuple[int, int, int],
@@ -38,6 +57,8 @@ def sample(
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
     incremental: bool = True,
+    given: Tensor | None = None,
+    progress: bool = False,
 ) -> Tensor:
     """Draw index maps from a prior, one position after another in raster order.
 
@@ -54,32 +75,55 @@ def sample(
         temperature: Positive; 1 samples the prior itself.
         generator: Where random numbers come from; the global CPU one if None.
         incremental: Use the incremental way where there is one, which is for a ``GatedPixelCNN``.
+        given: (B, h, w) int64, codes to keep, and -1 where one is to be drawn: the upper half of an
+            image to be completed, or what an interrupted run left. None draws all.
+        progress: Show a progress bar over positions.
 
     Returns:
         (B, h, w) int64 indices on the prior's device. The prior's mode is left as it was.
 
     Raises:
         ValueError: If ``temperature`` is not positive, ``shape`` is not three positive sizes, or
-            the labels or the condition do not fit.
+            the labels, the condition or the given codes do not fit.
+        SamplingInterrupted: If it is stopped by hand; what was drawn comes with it.
 
-    Explained in notebook 00.
+    Explained in notebook 11.
     """
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature}")
     if len(shape) != 3 or min(shape) < 1:
         raise ValueError(f"shape must be (B, h, w) with positive sizes, got {tuple(shape)}")
+    if given is not None and (given.shape != tuple(shape) or given.dtype != torch.int64 or int(given.min()) < -1):
+        raise ValueError(
+            f"given must be {tuple(shape)} int64 of at least -1, got {tuple(given.shape)} {given.dtype} "
+            f"with least value {given.min()}"
+        )
     device = next((parameter.device for parameter in prior.parameters()), torch.device("cpu"))
-    indices = torch.zeros(shape, dtype=torch.int64, device=device)
+    kept = torch.full(shape, -1, device=device) if given is None else given.to(device)
+    indices = kept.clamp(min=0)
+    places = [(i, j) for i in range(shape[1]) for j in range(shape[2])]
     with eval_mode(prior):
         if incremental and isinstance(prior, GatedPixelCNN):
             prior.check_inputs(indices, labels, condition)
             logits_at = IncrementalLogits(prior, indices, labels, condition)
         else:
             logits_at = _naive_logits(prior, indices, labels, condition)
-        for i in range(shape[1]):
-            for j in range(shape[2]):
-                indices[:, i, j] = draw(logits_at(i, j), temperature, generator)
+        done = 0
+        try:
+            for done, (i, j) in enumerate(_bar(places, progress)):
+                logits = logits_at(i, j)
+                if (kept[:, i, j] < 0).any():
+                    drawn = draw(logits, temperature, generator)
+                    indices[:, i, j] = torch.where(kept[:, i, j] < 0, drawn, kept[:, i, j])
+        except KeyboardInterrupt as stop:
+            later = torch.arange(len(places), device=device).view(shape[1:]) >= done
+            raise SamplingInterrupted(torch.where(later & (kept < 0), -1, indices)) from stop
     return indices
+
+
+def _bar(places: list[tuple[int, int]], progress: bool) -> Iterable[tuple[int, int]]:
+    # stdout, as Jupyter paints stderr red
+    return tqdm(places, disable=not progress, leave=False, file=sys.stdout, mininterval=0.5, unit=" positions")
 
 
 def _naive_logits(
