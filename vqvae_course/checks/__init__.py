@@ -4,7 +4,10 @@ from typing import Any
 
 from vqvae_course.checks import (
     codebook_collapse,
+    codes_and_why_a_prior,
     ema_codebooks,
+    gated_pixelcnn,
+    pixelcnn,
     rate_and_distortion,
     report,
     straight_through,
@@ -22,7 +25,10 @@ __all__ = [
     "Report",
     "check",
     "codebook_collapse",
+    "codes_and_why_a_prior",
     "ema_codebooks",
+    "gated_pixelcnn",
+    "pixelcnn",
     "rate_and_distortion",
     "report",
     "straight_through",
