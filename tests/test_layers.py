@@ -19,6 +19,7 @@ LAYER = {
     "scenes": 0,
     "sources": 0,
     "prior": 0,
+    "causality": 0,
     "data": 1,
     "vqvae": 1,
     "vae": 1,

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from vqvae_course.pixelcnn import GatedPixelCNN
-from vqvae_course.sample import IncrementalLogits, draw, sample
+from vqvae_course.sample import IncrementalLogits, SamplingInterrupted, draw, sample
 
 B, H, W, K = 3, 4, 6, 5
 CLASSES, CONDITION = 3, 2
@@ -196,6 +196,128 @@ def test_labels_and_condition_steer_the_samples():
             for arguments in (first, second)
         )
         assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("batch", [1, 64])
+@pytest.mark.parametrize("layers", [2, 15])
+def test_both_ways_draw_the_same_codes_in_batches_of_any_size_and_at_any_depth(batch, layers):
+    prior = build(with_labels=True, layers=layers, hidden=8)
+    labels = torch.arange(batch) % CLASSES
+    one, other = (
+        sample(prior, (batch, 5, 8), labels, generator=torch.Generator().manual_seed(3), incremental=incremental)
+        for incremental in (True, False)
+    )
+    assert torch.equal(one, other)
+
+
+def test_in_bfloat16_both_ways_see_nearly_the_same_logits():
+    prior = build(True, True, hidden=32, layers=5).bfloat16().eval()
+    arguments, indices = given(True, True), torch.randint(K, (B, H, W))
+    arguments["condition"] = arguments["condition"].bfloat16()
+    with torch.no_grad():
+        expected = prior(indices, **arguments).float()
+        logits_at = IncrementalLogits(prior, indices, **arguments)
+        logits = torch.stack([torch.stack([logits_at(i, j) for j in range(W)], dim=-1) for i in range(H)], dim=-2)
+    assert logits.dtype == torch.bfloat16
+    error = (logits.float() - expected).square().mean().sqrt() / expected.std()
+    assert error < 0.02  # a bfloat16 has 8 bits, and each layer rounds
+
+
+# --- completion and interruption
+
+
+@pytest.mark.parametrize("incremental", [True, False])
+def test_given_codes_are_kept_and_the_rest_is_drawn_given_them(incremental, generator):
+    prior, codes = build(with_labels=True), torch.randint(K, (B, H, W), generator=generator)
+    hidden = torch.rand(B, H, W, generator=generator) < 0.5
+    drawn = sample(
+        prior,
+        (B, H, W),
+        **given(with_labels=True),
+        generator=generator,
+        incremental=incremental,
+        given=codes.masked_fill(hidden, -1),
+    )
+    assert torch.equal(drawn[~hidden], codes[~hidden])
+    assert (drawn != codes)[hidden].any()
+    assert 0 <= int(drawn.min()) <= int(drawn.max()) < K
+
+
+def test_what_is_drawn_follows_the_distribution_given_what_is_kept(generator):
+    kept = torch.tensor([[[2, -1]]]).expand(9000, 1, 2)
+    maps = sample(TwoPositions(), (9000, 1, 2), generator=generator, given=kept)
+    count = torch.bincount(maps[:, 0, 1], minlength=3)
+    assert chi_square(count, TwoPositions.second[2]) < CHI_SQUARE_999[2]
+
+
+def test_both_ways_complete_alike():
+    prior, codes = build(), torch.randint(K, (B, H, W))
+    codes[:, 2:] = -1
+    one, other = (
+        sample(prior, (B, H, W), generator=torch.Generator().manual_seed(3), incremental=incremental, given=codes)
+        for incremental in (True, False)
+    )
+    assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        torch.zeros(B, W, H, dtype=torch.int64),
+        torch.zeros(B, H, W),
+        torch.full((B, H, W), -2),
+        torch.full((B, H, W), K),
+    ],
+    ids=["shape", "float", "below -1", "no such code"],
+)
+@pytest.mark.parametrize("incremental", [True, False])
+def test_given_codes_must_fit(codes, incremental):
+    with pytest.raises(ValueError, match=r"given must be|indices must lie in"):
+        sample(build(), (B, H, W), given=codes, incremental=incremental)
+
+
+class Stopped(GatedPixelCNN):
+    """A prior during which somebody presses the stop button, once."""
+
+    stop_after = 2 * W + 4
+
+    def embed_or_stop(self, module, args, output):
+        self.stop_after -= 1
+        if self.stop_after == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("incremental", [True, False])
+def test_an_interrupted_run_hands_over_what_it_has_and_can_go_on_to_the_same_maps(incremental):
+    torch.manual_seed(5)
+    prior = Stopped(K, hidden=6, layers=3)
+    options = {"prior": prior, "shape": (B, H, W), "incremental": incremental}
+    expected = sample(**options, generator=torch.Generator().manual_seed(3))
+    hook = prior.embed.register_forward_hook(prior.embed_or_stop)
+    prior.train()
+    generator = torch.Generator().manual_seed(3)
+    with pytest.raises(
+        SamplingInterrupted, match=r"stopped after \d+ of 24 positions.*given=stopped.indices"
+    ) as stopped:
+        sample(**options, generator=generator)
+    hook.remove()
+    assert prior.training
+    left = stopped.value.indices
+    done = int((left[0] >= 0).sum())
+    assert 0 < done < H * W
+    assert torch.equal(left.flatten(1)[:, :done], expected.flatten(1)[:, :done])
+    assert (left.flatten(1)[:, done:] == -1).all()
+    assert torch.equal(sample(**options, generator=generator, given=left), expected)
+    assert issubclass(SamplingInterrupted, KeyboardInterrupt)
+
+
+def test_a_progress_bar_counts_positions_on_stdout(capsys):
+    sample(build(), (B, H, W), progress=True)
+    shown = capsys.readouterr()
+    assert "/24" in shown.out
+    assert shown.err == ""
+    sample(build(), (B, H, W))
+    assert capsys.readouterr().out == ""
 
 
 # --- contract

@@ -8,6 +8,7 @@ Where to find an idea:
 - the VQ-VAE: ``vqvae``; the continuous VAE beside it: ``vae``
 - priors over codes: counting in ``prior``, PixelCNN and gated PixelCNN in ``pixelcnn``; drawing from
   them: ``sample``
+- what a network over maps sees, leaks of the future and blind spots: ``causality``
 - training loop: ``train``; checkpoints: ``checkpoint``; scores on a data set: ``evaluate``
 - perplexity, normalised MSE, bits and nats: ``metrics``
 - data sets, of images and of codes: ``data``, with the built-in ``glyphs`` and ``scenes``; downloads

@@ -301,10 +301,12 @@ def load_codes(path: str | Path, model: nn.Module) -> CodeSet:
     Explained in notebook 09.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:  # a file cannot run code
-            content = {name: file[name] for name in ("format", "indices", "labels", "name", "model")}
-        codes = CodeSet(torch.from_numpy(content["indices"]), torch.from_numpy(content["labels"]), str(content["name"]))
-        found, owner = int(content["format"]), str(content["model"])
+        # Opened here: numpy leaves a damaged file open. And no pickle, so that a file cannot run code.
+        with Path(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            found = int(file["format"])
+            if found == CODES_FORMAT:
+                maps, labels = torch.from_numpy(file["indices"]), torch.from_numpy(file["labels"])
+                codes, owner = CodeSet(maps, labels, str(file["name"])), str(file["model"])
     except FileNotFoundError:
         raise
     except Exception as error:  # numpy raises many kinds for one cause: this is no file of codes

@@ -154,8 +154,20 @@ class PixelCNN(Prior):
             ValueError: If an input does not fit.
         """
         self.check_inputs(indices, labels, condition)
-        x = self.embed(indices.long()).movedim(-1, 1)  # (B, hidden, h, w)
-        return self.head(self.residual(self.first(x)))
+        return self.logits_from(self.embed(indices.long()).movedim(-1, 1))
+
+    def logits_from(self, embedded: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
+        """Return the logits from embedded codes, through which gradients can be taken; see ``causality``.
+
+        Args:
+            embedded: (B, hidden, h, w).
+            labels: None.
+            condition: None.
+
+        Returns:
+            (B, K, h, w) logits.
+        """
+        return self.head(self.residual(self.first(embedded)))
 
 
 def _check_sizes(hidden: int, layers: int, kernel_size: int, first_kernel_size: int) -> None:
@@ -332,7 +344,20 @@ class GatedPixelCNN(Prior):
             ValueError: If an input does not fit.
         """
         self.check_inputs(indices, labels, condition)
-        v = h = self.embed(indices.long()).movedim(-1, 1)  # (B, hidden, h, w)
+        return self.logits_from(self.embed(indices.long()).movedim(-1, 1), labels, condition)
+
+    def logits_from(self, embedded: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
+        """Return the logits from embedded codes, through which gradients can be taken; see ``causality``.
+
+        Args:
+            embedded: (B, hidden, h, w).
+            labels: (B,) int64, exactly when the prior has classes.
+            condition: (B, condition_channels, h, w), exactly when the prior has a condition.
+
+        Returns:
+            (B, K, h, w) logits.
+        """
+        v = h = embedded
         for layer in self.layers:
             v, h = layer(v, h, labels, condition)
         return self.head(h)

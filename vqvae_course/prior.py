@@ -1,5 +1,7 @@
 """What every prior over index maps has in common, and the simplest of them: counting."""
 
+from math import inf
+
 import torch
 from torch import Tensor, nn
 
@@ -84,10 +86,10 @@ class FrequencyPrior(Prior):
         indices: (N, h, w) int64, the maps to count; N may be 0.
         num_codes: K.
         per_position: Count at each position on its own; maps must then keep the size (h, w).
-        alpha: What each count starts with, positive.
+        alpha: What each count starts with, positive and finite.
 
     Raises:
-        ValueError: If the indices are not maps of codes below K, or ``alpha`` is not positive.
+        ValueError: If the indices are not maps of codes below K, or ``alpha`` is not positive and finite.
 
     Explained in notebook 09.
     """
@@ -95,8 +97,8 @@ class FrequencyPrior(Prior):
     def __init__(self, indices: Tensor, num_codes: int, per_position: bool = False, alpha: float = 1.0):
         super().__init__(num_codes)
         self.check_inputs(indices, None, None)
-        if not alpha > 0:
-            raise ValueError(f"alpha must be positive, got {alpha}")
+        if not 0 < alpha < inf:
+            raise ValueError(f"alpha must be positive and finite, got {alpha}")
         self.per_position = per_position
         maps = indices.flatten(1).long()
         places = maps.shape[1]

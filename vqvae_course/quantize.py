@@ -65,21 +65,40 @@ def nearest_code(z: Tensor, codebook: Tensor) -> Tensor:
         centre = codebook.mean(dim=0)
         codes = codebook - centre
         code_norms = codes.square().sum(dim=1)  # (K,)
-        scores = z.new_empty(min(CHUNK_ROWS, len(z)), len(codes))  # one buffer serves every chunk
+        # [z, 1] . [-2 e, |e|^2]: with one more coordinate the norms come with the product.
+        table = torch.cat([-2 * codes, code_norms[:, None]], dim=1).T  # (D + 1, K)
+        size = min(CHUNK_ROWS, len(z))
+        longer = z.new_ones(size, len(table))  # buffers serve every chunk
+        scores = z.new_empty(size, len(codes))
+        places = torch.arange(len(codes), dtype=dtype, device=z.device)
         indices = torch.empty(len(z), dtype=torch.int64, device=z.device)
         for start in range(0, len(z), CHUNK_ROWS):
-            rows = z[start : start + CHUNK_ROWS] - centre
-            chunk = scores[: len(rows)]
-            torch.addmm(code_norms, rows, codes.T, alpha=-2, out=chunk)
-            best, chosen = chunk.min(dim=1)
-            row_norms = rows.square().sum(dim=1)
+            part = z[start : start + CHUNK_ROWS]
+            rows = longer[: len(part)]
+            torch.sub(part, centre, out=rows[:, :-1])
+            best, chosen = _least(torch.mm(rows, table, out=scores[: len(part)]), places)
+            row_norms = torch.linalg.vector_norm(rows, dim=1).square() - 1
             # A score is off by a few units in the last place of the squares it is made of.
             rounding = 4 * torch.finfo(dtype).eps * (row_norms + code_norms.max())
             unsure = rounding > 1e-4 * (best + row_norms)
             if dtype == torch.float32 and unsure.any():
-                chosen[unsure] = _nearest_in_float64(z[start : start + CHUNK_ROWS][unsure], codebook)
+                chosen[unsure] = _nearest_in_float64(part[unsure], codebook)
             indices[start : start + CHUNK_ROWS] = chosen
     return indices
+
+
+def _least(scores: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the least score of each row and where it stands, as ``scores.min(dim=1)`` does; ``scores`` are lost.
+
+    On a CPU that function looks at one number at a time, while ``amin`` takes many at once. So first the
+    least value; then every place is written down, plus a vast number unless the score there is the least.
+    """
+    if scores.device.type != "cpu":
+        return scores.min(dim=1)
+    best = scores.amin(dim=1)
+    above = scores.sub_(best[:, None])
+    chosen = torch.add(places, above, alpha=1e30, out=above).amin(dim=1)
+    return best, chosen.long().clamp(0, len(places) - 1)  # NaN has no place
 
 
 def _nearest_in_float64(z: Tensor, codebook: Tensor) -> Tensor:
@@ -169,7 +188,8 @@ class _Quantizer(nn.Module):
 
     def _gather(self, indices: Tensor) -> Tensor:
         rows = self.codebook.index_select(0, indices.reshape(-1).long())
-        return rows.view(*indices.shape, self.code_dim).movedim(-1, 1)  # (B, D, h, w)
+        # Laid out in memory as z_e is, or each of the losses would have to jump about in one of the two.
+        return rows.view(*indices.shape, self.code_dim).movedim(-1, 1).contiguous()  # (B, D, h, w)
 
 
 class VectorQuantizer(_Quantizer):

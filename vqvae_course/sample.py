@@ -4,10 +4,11 @@ import sys
 from collections.abc import Callable, Iterable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from vqvae_course.pixelcnn import GatedPixelCNN, gate
+from vqvae_course.pixelcnn import GatedLayer, GatedPixelCNN, gate
 from vqvae_course.runtime import eval_mode
 
 
@@ -102,6 +103,7 @@ def sample(
     kept = torch.full(shape, -1, device=device) if given is None else given.to(device)
     indices = kept.clamp(min=0)
     places = [(i, j) for i in range(shape[1]) for j in range(shape[2])]
+    to_draw = (kept < 0).any(dim=0).tolist()
     with eval_mode(prior):
         if incremental and isinstance(prior, GatedPixelCNN):
             prior.check_inputs(indices, labels, condition)
@@ -110,11 +112,12 @@ def sample(
             logits_at = _naive_logits(prior, indices, labels, condition)
         done = 0
         try:
-            for done, (i, j) in enumerate(_bar(places, progress)):
+            for i, j in _bar(places, progress):
                 logits = logits_at(i, j)
-                if (kept[:, i, j] < 0).any():
+                if to_draw[i][j]:
                     drawn = draw(logits, temperature, generator)
                     indices[:, i, j] = torch.where(kept[:, i, j] < 0, drawn, kept[:, i, j])
+                done += 1
         except KeyboardInterrupt as stop:
             later = torch.arange(len(places), device=device).view(shape[1:]) >= done
             raise SamplingInterrupted(torch.where(later & (kept < 0), -1, indices)) from stop
@@ -135,61 +138,107 @@ def _naive_logits(
 class IncrementalLogits:
     """The logits of a gated PixelCNN position by position, each activation computed once.
 
-    The vertical stack sees only the rows above, so it runs once a row, on the last few rows of each
-    layer's input. The horizontal stack runs once a position, on the last few columns of each layer's
-    input: a small matrix product, the gate, another product.
+    The vertical stack sees only the rows above, so it runs once a row; what it tells the horizontal
+    stack of that row is then a table, one entry a column. The horizontal stack runs once a position:
+    per layer one small matrix product over the columns to the left, the gate, another product. All
+    in all that is the arithmetic of one pass over the whole map, in many small pieces.
 
     Args:
         prior: A ``GatedPixelCNN``.
         indices: (B, h, w), read as they are filled in, in raster order.
         labels: (B,) int64, or None.
         condition: (B, C, h, w), or None.
+
+    Explained in notebook 11.
     """
 
     def __init__(self, prior: GatedPixelCNN, indices: Tensor, labels: Tensor | None, condition: Tensor | None):
         self.prior = prior
         self.indices = indices
         self.labels, self.condition = labels, condition
-        batch, height, width = indices.shape
-        weight = prior.embed.weight
-        # What each layer reads, zero-padded as in GatedLayer.forward: whole rows, and one row of columns.
-        self.above = [
-            weight.new_zeros(batch, weight.shape[1], height + layer.reach, width + 2 * layer.reach)
-            for layer in prior.layers
-        ]
-        self.left = [weight.new_zeros(batch, weight.shape[1], 1, width + layer.reach) for layer in prior.layers]
-        self.told: list[Tensor] = []  # per layer (B, 2 * hidden, 1, w): what the row is told of the rows above
+        self.layers = [_LayerMemory(layer, len(indices), indices.shape[2]) for layer in prior.layers]
 
     def __call__(self, i: int, j: int) -> Tensor:
         """Return the (B, K) logits at row ``i``, column ``j``; all positions before must be filled in."""
         if j == 0:
             self._start_row(i)
         else:
-            newest = self.prior.embed(self.indices[:, i, j - 1])
-            self.left[0][:, :, 0, j - 1 + self.prior.layers[0].reach] = newest
+            self.layers[0].put_left(j - 1, self.prior.embed(self.indices[:, i, j - 1]))
         h = None
-        for layer, left, told in zip(self.prior.layers, self.left, self.told, strict=True):
+        for memory in self.layers:
             if h is not None:
-                left[:, :, :, j + layer.reach] = h[:, :, :, 0]
-            window = left[:, :, :, j : j + layer.horizontal.kernel_size[1]]
-            step = layer.out(gate(layer.horizontal(window) + told[:, :, :, j : j + 1]))
-            h = step if layer.first else h + step
-        return self.prior.head(h)[:, :, 0, 0]
+                memory.put_left(j, h)
+            h = memory.step(j, h)
+        _, narrow, _, wide = self.prior.head
+        return _pointwise(wide, _pointwise(narrow, h.relu()).relu())
 
     def _start_row(self, i: int) -> None:
         if i > 0:
-            finished = self.prior.embed(self.indices[:, i - 1]).movedim(-1, 1)  # (B, hidden, w)
-            self._push(0, i - 1, finished)
-        self.told = []
-        for depth, layer in enumerate(self.prior.layers):
-            row = None if self.condition is None else self.condition[:, :, i : i + 1]
-            bias_v, bias_h = layer.bias(self.labels, row)
-            above = layer.vertical(self.above[depth][:, :, i : i + layer.vertical.kernel_size[0]])
-            told = layer.link(above) + bias_h
-            self.told.append(told)
-            if depth + 1 < len(self.prior.layers):
-                self._push(depth + 1, i, gate(above + bias_v)[:, :, 0])
+            finished = self.prior.embed(self.indices[:, i - 1])  # (B, w, hidden)
+            self.layers[0].put_above(finished.transpose(0, 1))
+        condition = None if self.condition is None else self.condition[:, :, i : i + 1]
+        for memory, following in zip(self.layers, [*self.layers[1:], None], strict=True):
+            v = memory.start_row(self.labels, condition)
+            if following is not None:  # nobody reads the last layer's vertical stack
+                following.put_above(v)
 
-    def _push(self, depth: int, i: int, row: Tensor) -> None:
-        reach = self.prior.layers[depth].reach
-        self.above[depth][:, :, i + reach, reach : reach + row.shape[2]] = row
+
+class _LayerMemory:
+    """What one layer keeps of its input: the last rows, and the columns so far of the current row.
+
+    Columns come first and channels last, so that the input seen through any column of a kernel is one
+    matrix in memory and each product reads it in place.
+    """
+
+    def __init__(self, layer: GatedLayer, batch: int, width: int):
+        self.layer, self.width = layer, width
+        rows, columns = layer.vertical.kernel_size
+        self.hidden = layer.out.in_channels
+        weight = layer.vertical.weight
+        self.by_column = weight.permute(3, 2, 1, 0).reshape(columns, rows * self.hidden, -1)
+        self.leftward = layer.horizontal.weight[:, :, 0].permute(2, 1, 0).flatten(0, 1)  # (columns * hidden, 2 hidden)
+        # Zero-padded as in GatedLayer.forward. Of the rows, the newest is last.
+        self.above = weight.new_zeros(width + 2 * layer.reach, batch, rows * self.hidden)
+        self.left = weight.new_zeros(batch, (width + layer.reach) * self.hidden)
+        self.told: Tensor  # (w, B, 2 hidden): all that the horizontal stack adds inside its gate in this row
+
+    def put_above(self, row: Tensor) -> None:
+        """Take in the next row of the vertical stack, (w, B, hidden), and forget the oldest."""
+        reach = self.layer.reach
+        self.above = torch.cat([self.above[:, :, self.hidden :], F.pad(row, (0, 0, 0, 0, reach, reach))], dim=2)
+
+    def put_left(self, j: int, column: Tensor) -> None:
+        """Take in column ``j`` of the horizontal stack, (B, hidden)."""
+        start = (j + self.layer.reach) * self.hidden
+        self.left[:, start : start + self.hidden] = column
+
+    def start_row(self, labels: Tensor | None, condition: Tensor | None) -> Tensor:
+        """Run the vertical stack over a row; return what the next layer's shall see, (w, B, hidden)."""
+        layer = self.layer
+        bias_v, bias_h = (_columns_first(bias) for bias in layer.bias(labels, condition))
+        flat = self.above.flatten(0, 1)  # ((w + padding) B, rows * hidden)
+        batch = self.above.shape[1]
+        above = layer.vertical.bias.expand(self.width * batch, -1)
+        for column, weight in enumerate(self.by_column):
+            seen = flat[column * batch : (column + self.width) * batch]
+            above = torch.addmm(above, seen, weight)
+        told = _pointwise(layer.link, above).view(self.width, batch, -1)
+        self.told = told + layer.horizontal.bias + bias_h
+        return gate((above.view_as(told) + bias_v).flatten(0, 1)).view(self.width, batch, -1)
+
+    def step(self, j: int, h: Tensor | None) -> Tensor:
+        """Run the horizontal stack at column ``j``; ``h`` is what this layer was given there, None in the first."""
+        columns = self.layer.horizontal.kernel_size[1]
+        window = self.left[:, j * self.hidden : (j + columns) * self.hidden]
+        step = _pointwise(self.layer.out, gate(torch.addmm(self.told[j], window, self.leftward)))
+        return step if h is None else h + step
+
+
+def _pointwise(layer: nn.Conv2d, rows: Tensor) -> Tensor:
+    """Apply a 1x1 convolution to (N, channels)."""
+    return F.linear(rows, layer.weight[:, :, 0, 0], layer.bias)
+
+
+def _columns_first(bias: Tensor | float) -> Tensor | float:
+    """Lay out what is added inside a gate, (B, C, 1, w or 1), as (w or 1, B, C)."""
+    return bias if isinstance(bias, float) else bias[:, :, 0].permute(2, 0, 1)

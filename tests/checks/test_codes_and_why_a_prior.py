@@ -1,0 +1,1022 @@
+"""Right and wrong answers to the exercises of notebook 09."""
+
+import copy
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from tests.checks.registered import Answers
+from vqvae_course.data import CodeSet
+from vqvae_course.prior import FrequencyPrior
+from vqvae_course.runtime import eval_mode
+
+answers = Answers()
+
+
+# encode_dataset
+
+
+@answers.accept("encode_dataset")
+def by_the_book(model, batches):
+    maps, labels = [], []
+    with eval_mode(model), torch.no_grad():
+        for batch in batches:
+            maps.append(model.encode(batch.x))
+            labels.append(batch.labels)
+    return torch.cat(maps), torch.cat(labels)
+
+
+@answers.accept("encode_dataset")
+@torch.no_grad()
+def by_flag(model, batches):
+    was_training = model.training
+    model.eval()
+    pairs = [(model(x).indices, labels) for x, labels in batches]
+    model.train(was_training)
+    return tuple(torch.cat(parts) for parts in zip(*pairs, strict=True))
+
+
+@answers.accept("encode_dataset")
+def through_the_quantizer(model, batches):
+    mode = model.training
+    model.eval()
+    maps = labels = None
+    for x, label in batches:
+        part = model.quantizer.choose(model.latents(x).detach())
+        maps = part if maps is None else torch.cat([maps, part])
+        labels = label if labels is None else torch.cat([labels, label])
+    return [maps, labels] if not model.train(mode) else (maps, labels)
+
+
+@answers.accept("encode_dataset")
+def on_a_copy(model, batches):
+    frozen = copy.deepcopy(model).eval()
+    numbers, labels = [], []
+    for batch in batches:
+        model.largest = max(model.largest, len(batch.x))
+        for image, label in zip(batch.x, batch.labels, strict=True):
+            numbers.append(frozen.encode(image[None])[0].tolist())
+            labels.append(int(label))
+    return torch.tensor(numbers), torch.tensor(labels)
+
+
+def _encode(model, batches, mode=False, restore=True):
+    """Return lists of maps and labels."""
+    was = model.training
+    model.train(mode)
+    pairs = [(model.encode(x), labels) for x, labels in batches]
+    if restore:
+        model.train(was)
+    return [list(parts) for parts in zip(*pairs, strict=True)]
+
+
+@answers.reject("encode_dataset", "the model is not what it was")
+def in_train_mode(model, batches):
+    maps, labels = _encode(model, batches, mode=True)
+    return torch.cat(maps), torch.cat(labels)
+
+
+@answers.reject("encode_dataset", "the model is not what it was")
+def in_whatever_mode(model, batches):
+    maps, labels = _encode(model, batches, mode=model.training)
+    return torch.cat(maps), torch.cat(labels)
+
+
+@answers.reject("encode_dataset", "the maps that train mode gives")
+def in_train_mode_on_a_copy(model, batches):
+    return in_train_mode(copy.deepcopy(model), batches)
+
+
+@answers.reject("encode_dataset", "comes back in eval mode")
+def leaves_eval_mode(model, batches):
+    maps, labels = _encode(model, batches, restore=False)
+    return torch.cat(maps), torch.cat(labels)
+
+
+@answers.reject("encode_dataset", "comes back in train mode")
+def always_ends_in_train_mode(model, batches):
+    maps, labels = _encode(model, batches, restore=False)
+    model.train()
+    return torch.cat(maps), torch.cat(labels)
+
+
+@answers.reject("encode_dataset", "another order")
+def shuffles(model, batches):
+    maps, labels = by_the_book(model, batches)
+    order = torch.arange(len(maps)).flip(0)
+    return maps[order], labels[order]
+
+
+@answers.reject("encode_dataset", "out of step")
+def shuffles_labels(model, batches):
+    maps, labels = by_the_book(model, batches)
+    return maps, labels.roll(1)
+
+
+@answers.reject("encode_dataset", "out of step")
+def sorts_labels(model, batches):
+    maps, labels = by_the_book(model, batches)
+    return maps, labels.sort().values
+
+
+@answers.reject("encode_dataset", "one long list")
+def one_column(model, batches):
+    maps, labels = by_the_book(model, batches)
+    return maps.reshape(-1, 1), labels
+
+
+@answers.reject("encode_dataset", "one long list")
+def flattens_everything(model, batches):
+    maps, labels = by_the_book(model, batches)
+    return maps.flatten(), labels
+
+
+@answers.reject("encode_dataset", "came back as one row")
+def flattens_each_map(model, batches):
+    maps, labels = by_the_book(model, batches)
+    return maps.flatten(1), labels
+
+
+@answers.reject("encode_dataset", "axis of length 1")
+def keeps_a_channel(model, batches):
+    maps, labels = by_the_book(model, batches)
+    return maps[:, None], labels
+
+
+@answers.reject("encode_dataset", "Rows and columns are swapped")
+def transposes(model, batches):
+    maps, labels = by_the_book(model, batches)
+    return maps.mT, labels
+
+
+@answers.reject("encode_dataset", "read column by column")
+def scrambles(model, batches):
+    maps, labels = by_the_book(model, batches)
+    return maps.mT.reshape(maps.shape), labels
+
+
+@answers.reject("encode_dataset", "come back as torch.float32")
+def as_floats(model, batches):
+    maps, labels = by_the_book(model, batches)
+    return maps.float(), labels
+
+
+@answers.reject("encode_dataset", "come back as torch.int32")
+def as_small_integers(model, batches):
+    maps, labels = by_the_book(model, batches)
+    return maps.int(), labels
+
+
+@answers.reject("encode_dataset", "last batch alone")
+def only_the_last(model, batches):
+    maps, labels = _encode(model, batches)
+    return maps[-1], labels[-1]
+
+
+@answers.reject("encode_dataset", "first batch alone")
+def returns_inside_the_loop(model, batches):
+    with eval_mode(model):
+        for batch in batches:
+            return model.encode(batch.x), batch.labels
+
+
+@answers.reject("encode_dataset", "labels of the last batch")
+def labels_of_the_last(model, batches):
+    maps, labels = _encode(model, batches)
+    return torch.cat(maps), labels[-1]
+
+
+@answers.reject("encode_dataset", "shorter than the others is left out")
+def drops_the_short_one(model, batches):
+    maps, labels = _encode(model, batches)
+    full = [i for i, part in enumerate(maps) if len(part) == len(maps[0])]
+    return torch.cat([maps[i] for i in full]), torch.cat([labels[i] for i in full])
+
+
+@answers.reject("encode_dataset", "the last batch is shorter")
+def stacks(model, batches):
+    maps, labels = _encode(model, batches)
+    return torch.stack(maps), torch.stack(labels)
+
+
+@answers.reject("encode_dataset", "went through the model at once")
+def all_at_once(model, batches):
+    batches = list(batches)
+    with eval_mode(model):
+        maps = model.encode(torch.cat([batch.x for batch in batches]))
+    return maps, torch.cat([batch.labels for batch in batches])
+
+
+@answers.reject("encode_dataset", "batches twice")
+def goes_through_twice(model, batches):
+    with eval_mode(model):
+        maps = torch.cat([model.encode(batch.x) for batch in batches])
+    return maps, torch.cat([batch.labels for batch in batches])
+
+
+@answers.reject("encode_dataset", "may be a stream")
+def asks_for_the_length(model, batches):
+    with eval_mode(model):
+        pairs = [(model.encode(batches[i].x), batches[i].labels) for i in range(len(batches))]
+    return tuple(torch.cat(parts) for parts in zip(*pairs, strict=True))
+
+
+@answers.reject("encode_dataset", "maps alone")
+def forgets_the_labels(model, batches):
+    return by_the_book(model, batches)[0]
+
+
+@answers.reject("encode_dataset", "wrong order: the maps come first")
+def labels_first(model, batches):
+    return by_the_book(model, batches)[::-1]
+
+
+@answers.reject("encode_dataset", "an entry a batch")
+def lists_of_batches(model, batches):
+    return tuple(_encode(model, batches))
+
+
+@answers.reject("encode_dataset", "a ndarray; a torch tensor")
+def as_numpy(model, batches):
+    return tuple(part.numpy() for part in by_the_book(model, batches))
+
+
+@answers.reject("encode_dataset", "A pair (indices, labels) is asked for")
+def as_a_code_set(model, batches):
+    return CodeSet(*by_the_book(model, batches), "name")
+
+
+@answers.reject("encode_dataset", "vectors of the latent space")
+def latents_instead(model, batches):
+    with eval_mode(model):
+        pairs = [(model.latents(x), labels) for x, labels in batches]
+    return tuple(torch.cat(parts) for parts in zip(*pairs, strict=True))
+
+
+@answers.reject("encode_dataset", "These are pictures")
+def pictures_instead(model, batches):
+    with eval_mode(model):
+        pairs = [(model(x).x_hat, labels) for x, labels in batches]
+    return tuple(torch.cat(parts) for parts in zip(*pairs, strict=True))
+
+
+@answers.reject("encode_dataset", "count from 1")
+def counts_from_one(model, batches):
+    maps, labels = by_the_book(model, batches)
+    return maps + 1, labels
+
+
+@answers.reject("encode_dataset", "number the images")
+def numbers_the_images(model, batches):
+    maps, _ = by_the_book(model, batches)
+    return maps, torch.arange(len(maps))
+
+
+@answers.reject("encode_dataset", "not the index maps")
+def constant_maps(model, batches):
+    maps, labels = by_the_book(model, batches)
+    return torch.zeros_like(maps), labels
+
+
+@answers.reject("encode_dataset", "images of the batches in place")
+def inverts_the_images(model, batches):
+    with eval_mode(model):
+        pairs = [(model.encode(x), x.neg_().add_(1), labels) for x, labels in batches]
+    return torch.cat([m for m, _, _ in pairs]), torch.cat([labels for _, _, labels in pairs])
+
+
+# decode_codes
+
+
+@answers.accept("decode_codes")
+def decode_and_clip(model, indices):
+    with torch.no_grad(), eval_mode(model):
+        return model.decode(indices).clamp(0, 1)
+
+
+@answers.accept("decode_codes")
+def decode_by_hand(model, indices):
+    mode = model.training
+    model.eval()
+    rows = F.embedding(indices, model.quantizer.codebook)  # (N, h, w, D)
+    pictures = model.decoder(rows.permute(0, 3, 1, 2)).detach()
+    model.train(mode)
+    return torch.where(pictures < 0, 0.0, torch.where(pictures > 1, 1.0, pictures))
+
+
+@answers.accept("decode_codes")
+@torch.inference_mode()
+def decode_one_by_one(model, indices):
+    mode = model.training
+    model.train(False)
+    try:
+        return torch.stack([model.decode(each[None])[0].clip(min=0, max=1) for each in indices])
+    finally:
+        model.train(mode)
+
+
+def _decode(model, indices, **changes):
+    with torch.no_grad(), eval_mode(model):
+        return model.decode(indices)
+
+
+@answers.reject("decode_codes", "reach the lookup as floats")
+def decodes_floats(model, indices):
+    return _decode(model, indices.float()).clamp(0, 1)
+
+
+@answers.reject("decode_codes", "reach the encoder")
+def encodes_first(model, indices):
+    with torch.no_grad(), eval_mode(model):
+        return model(indices.float()).x_hat.clamp(0, 1)
+
+
+@answers.reject("decode_codes", "as small as the index maps")
+def encodes_as_pictures(model, indices):
+    with torch.no_grad(), eval_mode(model):
+        return model(indices[:, None].float() / model.config.num_codes).x_hat.clamp(0, 1)
+
+
+@answers.reject("decode_codes", "the model is not what it was")
+def decodes_in_whatever_mode(model, indices):
+    with torch.no_grad():
+        return model.decode(indices).clamp(0, 1)
+
+
+@answers.reject("decode_codes", "ran in train mode")
+def decodes_a_copy_in_train_mode(model, indices):
+    with torch.no_grad():
+        return copy.deepcopy(model).train().decode(indices).clamp(0, 1)
+
+
+@answers.reject("decode_codes", "comes back in eval mode")
+def decodes_and_leaves_eval_mode(model, indices):
+    with torch.no_grad():
+        return model.eval().decode(indices).clamp(0, 1)
+
+
+@answers.reject("decode_codes", "leave the range [0, 1]")
+def does_not_clip(model, indices):
+    return _decode(model, indices)
+
+
+@answers.reject("decode_codes", "squash")
+def squashes(model, indices):
+    return _decode(model, indices).sigmoid()
+
+
+@answers.reject("decode_codes", "squash")
+def stretches(model, indices):
+    raw = _decode(model, indices)
+    return (raw - raw.min()) / (raw.max() - raw.min())
+
+
+@answers.reject("decode_codes", "darker than black")
+def clips_above_only(model, indices):
+    return _decode(model, indices).clamp(max=1)
+
+
+@answers.reject("decode_codes", "brighter than white")
+def clips_below_only(model, indices):
+    return _decode(model, indices).relu()
+
+
+@answers.reject("decode_codes", "pictures of 0 and 1")
+def rounds(model, indices):
+    return _decode(model, indices).clamp(0, 1).round()
+
+
+@answers.reject("decode_codes", "carry a graph")
+def keeps_the_graph(model, indices):
+    with eval_mode(model):
+        return model.decode(indices).clamp(0, 1)
+
+
+@answers.reject("decode_codes", "Rows and columns")
+def decodes_transposed(model, indices):
+    return _decode(model, indices.mT).clamp(0, 1)
+
+
+@answers.reject("decode_codes", "came to the decoder scrambled")
+def reshapes_instead_of_permuting(model, indices):
+    codes = model.quantizer.codebook[indices].reshape(len(indices), -1, *indices.shape[1:])
+    with torch.no_grad(), eval_mode(model):
+        return model.decoder(codes).clamp(0, 1)
+
+
+@answers.reject("decode_codes", "the codes that the indices stand for")
+def returns_the_codes(model, indices):
+    return model.quantizer.lookup(indices)
+
+
+@answers.reject("decode_codes", "Index maps came back")
+def returns_the_maps(model, indices):
+    return indices.clone()
+
+
+@answers.reject("decode_codes", "torch.uint8")
+def returns_bytes(model, indices):
+    return (255 * _decode(model, indices).clamp(0, 1)).byte()
+
+
+@answers.reject("decode_codes", "[0, 255]")
+def returns_large_floats(model, indices):
+    return 255 * _decode(model, indices).clamp(0, 1)
+
+
+@answers.reject("decode_codes", "channels come last")
+def channels_last(model, indices):
+    return _decode(model, indices).clamp(0, 1).movedim(1, -1)
+
+
+@answers.reject("decode_codes", "a torch tensor is asked for")
+def decodes_to_numpy(model, indices):
+    return _decode(model, indices).clamp(0, 1).numpy()
+
+
+@answers.reject("decode_codes", "normalise the codes")
+def normalises_again(model, indices):
+    with torch.no_grad(), eval_mode(model):
+        return model.decoder(model.normalize(model.quantizer.lookup(indices))).clamp(0, 1)
+
+
+@answers.reject("decode_codes", "not the pictures that the model makes")
+def decodes_noise(model, indices):
+    return torch.rand_like(_decode(model, indices))
+
+
+@answers.reject("decode_codes", "in place")
+def clears_the_maps(model, indices):
+    pictures = _decode(model, indices).clamp(0, 1)
+    indices.zero_()
+    return pictures
+
+
+# unigram_nats
+
+
+@answers.accept("unigram_nats")
+def counted_with_bincount(train_indices, test_indices, num_codes):
+    count = torch.bincount(train_indices.flatten(), minlength=num_codes) + 1.0
+    return -(count / count.sum()).log()[test_indices].mean()
+
+
+@answers.accept("unigram_nats")
+def counted_in_a_loop(train_indices, test_indices, num_codes):
+    count = [1] * num_codes
+    for k in train_indices.flatten().tolist():
+        count[k] += 1
+    nats = [-math.log(count[k] / sum(count)) for k in test_indices.flatten().tolist()]
+    return sum(nats) / len(nats)
+
+
+@answers.accept("unigram_nats")
+def counted_with_numpy(train_indices, test_indices, num_codes):
+    train = np.bincount(train_indices.numpy().ravel(), minlength=num_codes) + 1
+    test = np.bincount(test_indices.numpy().ravel(), minlength=num_codes)
+    return -(test / test.sum() * np.log(train / train.sum())).sum()
+
+
+@answers.accept("unigram_nats")
+def counted_by_the_package(train_indices, test_indices, num_codes):
+    prior = FrequencyPrior(train_indices, num_codes)
+    return F.cross_entropy(prior(test_indices), test_indices).item()
+
+
+def _counts(maps, num_codes):
+    return torch.bincount(maps.flatten(), minlength=num_codes).double()
+
+
+def _score(share, maps):
+    return -share.log()[maps].mean()
+
+
+@answers.reject("unigram_nats", "score the maps that were counted")
+def scores_the_training_set(train_indices, test_indices, num_codes):
+    return counted_with_bincount(train_indices, train_indices, num_codes)
+
+
+@answers.reject("unigram_nats", "-log 0 is infinite")
+def does_not_smooth(train_indices, test_indices, num_codes):
+    count = _counts(train_indices, num_codes)
+    return _score(count / count.sum(), test_indices)
+
+
+@answers.reject("unigram_nats", "-log 0 is infinite")
+def makes_nan(train_indices, test_indices, num_codes):
+    p, q = _counts(train_indices, num_codes), _counts(test_indices, num_codes)
+    return -(q / q.sum() * (p / p.sum()).log()).sum()
+
+
+@answers.reject("unigram_nats", "bits")
+def in_bits(train_indices, test_indices, num_codes):
+    return counted_with_bincount(train_indices, test_indices, num_codes) / math.log(2)
+
+
+@answers.reject("unigram_nats", "all test maps together")
+def sums(train_indices, test_indices, num_codes):
+    return counted_with_bincount(train_indices, test_indices, num_codes) * test_indices.numel()
+
+
+@answers.reject("unigram_nats", "a whole map")
+def per_map(train_indices, test_indices, num_codes):
+    return counted_with_bincount(train_indices, test_indices, num_codes) * test_indices[0].numel()
+
+
+@answers.reject("unigram_nats", "something small")
+def lifts_zeros(train_indices, test_indices, num_codes):
+    count = _counts(train_indices, num_codes)
+    return _score((count / count.sum()).clamp(min=1e-10), test_indices)
+
+
+@answers.reject("unigram_nats", "something small")
+def adds_eps(train_indices, test_indices, num_codes):
+    count = _counts(train_indices, num_codes)
+    return _score(count / count.sum() + 1e-8, test_indices)
+
+
+@answers.reject("unigram_nats", "sum to more than 1")
+def adds_above_only(train_indices, test_indices, num_codes):
+    count = _counts(train_indices, num_codes)
+    return _score((count + 1) / count.sum(), test_indices)
+
+
+@answers.reject("unigram_nats", "only one below")
+def adds_one_below(train_indices, test_indices, num_codes):
+    count = _counts(train_indices, num_codes)
+    return _score((count + 1) / (count.sum() + 1), test_indices)
+
+
+@answers.reject("unigram_nats", "counts of 0 alone")
+def lifts_counts(train_indices, test_indices, num_codes):
+    count = _counts(train_indices, num_codes).clamp(min=1)
+    return _score(count / count.sum(), test_indices)
+
+
+@answers.reject("unigram_nats", "codes that were seen")
+def divides_by_the_codes_seen(train_indices, test_indices, num_codes):
+    count = _counts(train_indices, num_codes)
+    return _score((count + 1) / (count.sum() + (count > 0).sum()), test_indices)
+
+
+@answers.reject("unigram_nats", "left out of your mean")
+def skips_the_unseen(train_indices, test_indices, num_codes):
+    count = _counts(train_indices, num_codes)
+    cost = -(count / count.sum()).log()[test_indices]
+    return cost[cost.isfinite()].mean()
+
+
+@answers.reject("unigram_nats", "test maps were counted too")
+def counts_everything(train_indices, test_indices, num_codes):
+    return counted_with_bincount(torch.cat([train_indices, test_indices]), test_indices, num_codes)
+
+
+@answers.reject("unigram_nats", "swapped")
+def swaps_the_sets(train_indices, test_indices, num_codes):
+    return counted_with_bincount(test_indices, train_indices, num_codes)
+
+
+@answers.reject("unigram_nats", "weighs the same")
+def averages_over_codes(train_indices, test_indices, num_codes):
+    count = _counts(train_indices, num_codes) + 1
+    return -(count / count.sum()).log().mean()
+
+
+@answers.reject("unigram_nats", "mean of logarithms")
+def log_of_the_mean(train_indices, test_indices, num_codes):
+    count = _counts(train_indices, num_codes) + 1
+    return -(count / count.sum())[test_indices].mean().log()
+
+
+@answers.reject("unigram_nats", "perplexity")
+def perplexity_instead(train_indices, test_indices, num_codes):
+    return counted_with_bincount(train_indices, test_indices, num_codes).exp()
+
+
+@answers.reject("unigram_nats", "never negative")
+def wrong_sign(train_indices, test_indices, num_codes):
+    return -counted_with_bincount(train_indices, test_indices, num_codes)
+
+
+@answers.reject("unigram_nats", "another number than the 1")
+def adds_a_half(train_indices, test_indices, num_codes):
+    return F.cross_entropy(FrequencyPrior(train_indices, num_codes, alpha=0.5)(test_indices), test_indices)
+
+
+@answers.reject("unigram_nats", "softmax")
+def softmax_of_probabilities(train_indices, test_indices, num_codes):
+    count = _counts(train_indices, num_codes) + 1
+    return _score((count / count.sum()).softmax(dim=0), test_indices)
+
+
+@answers.reject("unigram_nats", "entropy of the prior itself")
+def entropy_of_the_counts(train_indices, test_indices, num_codes):
+    count = _counts(train_indices, num_codes) + 1
+    p = count / count.sum()
+    return -(p * p.log()).sum()
+
+
+@answers.reject("unigram_nats", "at each place on its own")
+def counts_by_position(train_indices, test_indices, num_codes):
+    return F.cross_entropy(FrequencyPrior(train_indices, num_codes, per_position=True)(test_indices), test_indices)
+
+
+@answers.reject("unigram_nats", "log K nats")
+def uniform_price(train_indices, test_indices, num_codes):
+    return math.log(num_codes)
+
+
+@answers.reject("unigram_nats", "one number is asked for")
+def a_price_for_each(train_indices, test_indices, num_codes):
+    count = _counts(train_indices, num_codes) + 1
+    return -(count / count.sum()).log()[test_indices]
+
+
+@answers.reject("unigram_nats", "not the mean of -log p")
+def a_constant(train_indices, test_indices, num_codes):
+    return 1.234
+
+
+@answers.reject("unigram_nats", "raised")
+def forgets_minlength(train_indices, test_indices, num_codes):
+    count = torch.bincount(train_indices.flatten()) + 1.0
+    return -(count / count.sum()).log()[test_indices].mean()
+
+
+# position_nats
+
+
+@answers.accept("position_nats")
+def one_hot_counts(train_indices, test_indices, num_codes):
+    count = F.one_hot(train_indices, num_codes).sum(dim=0) + 1.0  # (h, w, K)
+    log_p = (count / count.sum(dim=-1, keepdim=True)).log()
+    return F.cross_entropy(log_p.movedim(-1, 0).expand(len(test_indices), -1, -1, -1), test_indices)
+
+
+@answers.accept("position_nats")
+def place_by_place(train_indices, test_indices, num_codes):
+    _, h, w = train_indices.shape
+    nats = [
+        counted_with_bincount(train_indices[:, i, j], test_indices[:, i, j], num_codes)
+        for i in range(h)
+        for j in range(w)
+    ]
+    return float(torch.stack(nats).mean())
+
+
+@answers.accept("position_nats")
+def code_by_code(train_indices, test_indices, num_codes):
+    train, test = train_indices.numpy(), test_indices.numpy()
+    total = 0.0
+    for k in range(num_codes):
+        p = ((train == k).sum(axis=0) + 1) / (len(train) + num_codes)
+        total -= ((test == k).sum(axis=0) * np.log(p)).sum()
+    return total / test.size
+
+
+@answers.accept("position_nats")
+def by_the_package(train_indices, test_indices, num_codes):
+    prior = FrequencyPrior(train_indices, num_codes, per_position=True)
+    return F.cross_entropy(prior(test_indices), test_indices).item()
+
+
+def _position(count, maps):
+    """Score maps with counts (h, w, K) as they are."""
+    log_p = (count / count.sum(dim=-1, keepdim=True)).log()
+    return F.cross_entropy(log_p.movedim(-1, 0).expand(len(maps), -1, -1, -1), maps)
+
+
+def _place_counts(maps, num_codes):
+    return F.one_hot(maps, num_codes).sum(dim=0).double()
+
+
+def _cost(share, maps):
+    return -share.log().expand(len(maps), *share.shape).gather(3, maps[..., None]).mean()
+
+
+@answers.reject("position_nats", "score the maps that were counted")
+def scores_the_training_places(train_indices, test_indices, num_codes):
+    return by_the_package(train_indices, train_indices, num_codes)
+
+
+@answers.reject("position_nats", "-log 0 is infinite")
+def does_not_smooth_places(train_indices, test_indices, num_codes):
+    count = _place_counts(train_indices, num_codes)
+    return _cost(count / count.sum(dim=-1, keepdim=True), test_indices)
+
+
+@answers.reject("position_nats", "wherever they stand")
+def unigram_instead(train_indices, test_indices, num_codes):
+    return counted_with_bincount(train_indices, test_indices, num_codes)
+
+
+@answers.reject("position_nats", "Rows and columns are mixed up")
+def mixes_rows_and_columns(train_indices, test_indices, num_codes):
+    _, h, w = train_indices.shape
+    count = _place_counts(train_indices.mT, num_codes).reshape(h, w, num_codes)
+    return _position(count + 1, test_indices)
+
+
+@answers.reject("position_nats", "Each row has one table")
+def counts_rows(train_indices, test_indices, num_codes):
+    count = _place_counts(train_indices, num_codes)
+    return _position(count.sum(dim=1, keepdim=True).expand_as(count) + 1, test_indices)
+
+
+@answers.reject("position_nats", "Each column has one table")
+def counts_columns(train_indices, test_indices, num_codes):
+    count = _place_counts(train_indices, num_codes)
+    return _position(count.sum(dim=0, keepdim=True).expand_as(count) + 1, test_indices)
+
+
+@answers.reject("position_nats", "divided by the number of all codes")
+def divides_by_all_codes(train_indices, test_indices, num_codes):
+    count = _place_counts(train_indices, num_codes)
+    return _cost((count + 1) / (train_indices.numel() + num_codes), test_indices)
+
+
+@answers.reject("position_nats", "p(place | code)")
+def normalises_over_places(train_indices, test_indices, num_codes):
+    count = _place_counts(train_indices, num_codes) + 1
+    return _cost(count / count.sum(dim=(0, 1), keepdim=True), test_indices)
+
+
+@answers.reject("position_nats", "bits")
+def places_in_bits(train_indices, test_indices, num_codes):
+    return by_the_package(train_indices, test_indices, num_codes) / math.log(2)
+
+
+@answers.reject("position_nats", "a whole map")
+def sums_over_places(train_indices, test_indices, num_codes):
+    return by_the_package(train_indices, test_indices, num_codes) * test_indices[0].numel()
+
+
+@answers.reject("position_nats", "something small")
+def lifts_zeros_at_places(train_indices, test_indices, num_codes):
+    count = _place_counts(train_indices, num_codes)
+    return _cost((count / count.sum(dim=-1, keepdim=True)).clamp(min=1e-6), test_indices)
+
+
+@answers.reject("position_nats", "something small")
+def adds_eps_at_places(train_indices, test_indices, num_codes):
+    count = _place_counts(train_indices, num_codes)
+    return _cost(count / count.sum(dim=-1, keepdim=True) + 1e-10, test_indices)
+
+
+@answers.reject("position_nats", "sum to more than 1")
+def adds_above_only_at_places(train_indices, test_indices, num_codes):
+    count = _place_counts(train_indices, num_codes)
+    return _cost((count + 1) / len(train_indices), test_indices)
+
+
+@answers.reject("position_nats", "counts of 0 alone")
+def lifts_counts_at_places(train_indices, test_indices, num_codes):
+    return _position(_place_counts(train_indices, num_codes).clamp(min=1), test_indices)
+
+
+@answers.reject("position_nats", "another number than the 1")
+def spreads_one_over_the_codes(train_indices, test_indices, num_codes):
+    return _position(_place_counts(train_indices, num_codes) + 1 / num_codes, test_indices)
+
+
+@answers.reject("position_nats", "test maps were counted too")
+def counts_all_maps(train_indices, test_indices, num_codes):
+    return by_the_package(torch.cat([train_indices, test_indices]), test_indices, num_codes)
+
+
+@answers.reject("position_nats", "left out of your mean")
+def skips_the_unseen_at_places(train_indices, test_indices, num_codes):
+    count = _place_counts(train_indices, num_codes)
+    share = (count / count.sum(dim=-1, keepdim=True)).expand(len(test_indices), -1, -1, -1)
+    cost = -share.gather(3, test_indices[..., None]).log()
+    return cost[cost.isfinite()].mean()
+
+
+@answers.reject("position_nats", "Only one place")
+def scores_one_place(train_indices, test_indices, num_codes):
+    return counted_with_bincount(train_indices[:, 0, 0], test_indices[:, 0, 0], num_codes)
+
+
+@answers.reject("position_nats", "weighs the same")
+def averages_over_codes_at_places(train_indices, test_indices, num_codes):
+    count = _place_counts(train_indices, num_codes) + 1
+    return -(count / count.sum(dim=-1, keepdim=True)).log().mean()
+
+
+@answers.reject("position_nats", "With no training maps")
+def asks_for_a_first_map(train_indices, test_indices, num_codes):
+    return by_the_package(train_indices, test_indices, num_codes) if len(train_indices) else 0.0
+
+
+# conditional_entropy
+
+
+@answers.accept("conditional_entropy")
+def by_difference(joint):
+    x = joint.sum(dim=1)
+    return torch.special.entr(joint).sum() - torch.special.entr(x).sum()
+
+
+@answers.accept("conditional_entropy")
+def cell_by_cell(joint):
+    total = 0.0
+    for row in joint.tolist():
+        for p in row:
+            if p > 0:
+                total -= p * math.log(p / sum(row))
+    return total
+
+
+@answers.accept("conditional_entropy")
+def row_by_row(joint):
+    table = joint.double().numpy()
+    weights = table.sum(axis=1)
+    rows = [row / weight for row, weight in zip(table, weights, strict=True) if weight > 0]
+    entropies = [-sum(p * np.log(p) for p in row if p > 0) for row in rows]
+    return np.dot(weights[weights > 0], entropies)
+
+
+@answers.accept("conditional_entropy")
+def with_xlogy(joint):
+    x = joint.sum(dim=1, keepdim=True).clamp(min=1e-30)
+    return -torch.special.xlogy(joint, joint / x).sum()
+
+
+def _h(p):
+    return torch.special.entr(p.double()).sum()
+
+
+@answers.reject("conditional_entropy", "wrong way round")
+def the_other_axis(joint):
+    return by_difference(joint.T)
+
+
+@answers.reject("conditional_entropy", "NaN or infinity")
+def multiplies_zero_by_log_zero(joint):
+    return -(joint * (joint / joint.sum(dim=1, keepdim=True)).log()).sum()
+
+
+@answers.reject("conditional_entropy", "price of both")
+def joint_entropy(joint):
+    return _h(joint)
+
+
+@answers.reject("conditional_entropy", "does not know X")
+def marginal_entropy(joint):
+    return _h(joint.sum(dim=0))
+
+
+@answers.reject("conditional_entropy", "price of the context")
+def context_entropy(joint):
+    return _h(joint.sum(dim=1))
+
+
+@answers.reject("conditional_entropy", "what knowing X saves")
+def mutual_information(joint):
+    return _h(joint.sum(dim=0)) + _h(joint.sum(dim=1)) - _h(joint)
+
+
+@answers.reject("conditional_entropy", "All contexts weigh the same")
+def plain_mean(joint):
+    rows = [row / row.sum() for row in joint if row.sum() > 0]
+    return torch.stack([_h(row) for row in rows]).mean()
+
+
+@answers.reject("conditional_entropy", "add the entropies")
+def adds_rows(joint):
+    return torch.stack([_h(row / row.sum()) for row in joint if row.sum() > 0]).sum()
+
+
+@answers.reject("conditional_entropy", "bits")
+def entropy_in_bits(joint):
+    return by_difference(joint) / math.log(2)
+
+
+@answers.reject("conditional_entropy", "never negative")
+def negative_entropy(joint):
+    return -by_difference(joint)
+
+
+@answers.reject("conditional_entropy", "one number is asked for, the mean over contexts")
+def one_for_each_context(joint):
+    return torch.stack([_h(row / row.sum()) for row in joint])
+
+
+@answers.reject("conditional_entropy", "worst context")
+def worst(joint):
+    return max(_h(row / row.sum()) for row in joint)
+
+
+@answers.reject("conditional_entropy", "not the mean, over contexts")
+def adds_eps_everywhere(joint):
+    return by_difference((joint + 0.01) / (joint + 0.01).sum())
+
+
+@answers.reject("conditional_entropy", "in place")
+def normalises_in_place(joint):
+    joint /= joint.sum(dim=1, keepdim=True)
+    return _h(joint)
+
+
+# explain_random_samples
+
+
+@answers.accept("explain_random_samples")
+def explained():
+    return 3, "c", "s"
+
+
+@answers.accept("explain_random_samples")
+def explained_as_a_list():
+    return ["3", " C", "S"]
+
+
+@answers.accept("explain_random_samples")
+def explained_in_steps():
+    line = sum((1, 2))
+    return (line, *"cs")
+
+
+@answers.reject("explain_random_samples", "Line 1 is right")
+def blames_eval_mode():
+    return 1, "b", "p"
+
+
+@answers.reject("explain_random_samples", "Line 2 makes numbers")
+def blames_the_noise():
+    return 2, "a", "p"
+
+
+@answers.reject("explain_random_samples", "Line 4 is right")
+def blames_the_decoder():
+    return 4, "e", "q"
+
+
+@answers.reject("explain_random_samples", "only shows")
+def blames_the_picture():
+    return 5, "c", "s"
+
+
+@answers.reject("explain_random_samples", "in whatever range")
+def blames_the_range():
+    return 3, "a", "s"
+
+
+@answers.reject("explain_random_samples", "nothing in a VQ-VAE is drawn at random")
+def blames_the_mode():
+    return 3, "b", "s"
+
+
+@answers.reject("explain_random_samples", "That is how a VAE samples")
+def wants_gaussian_latents():
+    return 3, "d", "s"
+
+
+@answers.reject("explain_random_samples", "More training would not help")
+def blames_training():
+    return 3, "e", "s"
+
+
+@answers.reject("explain_random_samples", "another range")
+def clips_the_noise():
+    return 3, "c", "p"
+
+
+@answers.reject("explain_random_samples", "uniform one")
+def draws_uniformly():
+    return 3, "c", "q"
+
+
+@answers.reject("explain_random_samples", "reconstructions. Nothing")
+def encodes_real_digits():
+    return 3, "c", "r"
+
+
+@answers.reject("explain_random_samples", "without a draw")
+def takes_the_likeliest():
+    return 3, "c", "t"
+
+
+@answers.reject("explain_random_samples", "Three things")
+def names_the_line_only():
+    return 3
+
+
+@answers.reject("explain_random_samples", "number of a line")
+def counts_from_nowhere():
+    return 6, "c", "s"
+
+
+@answers.reject("explain_random_samples", "one of the letters a to e")
+def swaps_the_letters():
+    return 3, "s", "c"
+
+
+@answers.reject("explain_random_samples", "one of the letters p to t")
+def writes_the_line_itself():
+    return 3, "c", "indices = sample(prior, (64, 7, 7))"
+
+
+test_right_answers_are_accepted, test_wrong_answers_are_told_why = answers.tests()
