@@ -1,11 +1,23 @@
 """How the benchmarks measure: interleaved medians, and the peak memory of one call."""
 
+import ctypes
 import random
 import resource
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 from time import perf_counter
+
+import torch
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    """Return how long a call takes, until a GPU has finished too."""
+    started = perf_counter()
+    call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return perf_counter() - started
 
 
 def interleaved(methods: Mapping[str, Callable[[], object]], rounds: int = 15) -> dict[str, float]:
@@ -23,22 +35,20 @@ def interleaved(methods: Mapping[str, Callable[[], object]], rounds: int = 15) -
     for turn in range(rounds + 2):
         order.shuffle(names)
         for name in names:
-            started = perf_counter()
-            methods[name]()
+            taken = seconds_of(methods[name])
             if turn >= 2:
-                seconds[name].append(perf_counter() - started)
+                seconds[name].append(taken)
     return {name: median(seconds[name]) for name in methods}
 
 
-def peak_mib(call: Callable[[], object]) -> float | None:
-    """Return by how many MiB a call raises the memory of this process at its highest, or None outside of Linux."""
-    clear = Path("/proc/self/clear_refs")
-    if not clear.exists():
-        return None
-    try:
-        clear.write_text("5")  # the highest mark starts again from what is in use now
-    except OSError:
-        return None
+def peak_mib(call: Callable[[], object]) -> float:
+    """Return by how many MiB a call raises the memory of this process at its highest; on Linux only, else NaN."""
+    highest = Path("/proc/self/clear_refs")
+    if not highest.exists():
+        return float("nan")
+    call()  # what is made once and kept does not count
+    ctypes.CDLL(None).malloc_trim(0)  # what was freed goes back, or it would be used again unseen
+    highest.write_text("5")  # the mark starts again from what is in use now
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     call()
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024

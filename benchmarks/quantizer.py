@@ -36,18 +36,18 @@ def broadcast(z: Tensor, codebook: Tensor) -> Tensor:
     return (z[:, None] - codebook).square().sum(dim=2)
 
 
-def contestants(shape: tuple[int, int, int, int], num_codes: int) -> dict[str, Callable[[Tensor], tuple]]:
+def contestants(shape: tuple[int, int, int, int], num_codes: int, device: str) -> dict[str, Callable[[Tensor], tuple]]:
     """Return name -> quantizer, called with ``z_e`` and returning the quantized latents and a loss."""
     batch, dim, height, width = shape
-    published = VectorQuantize(dim, num_codes, accept_image_fmap=True)  # returns quantized, indices, loss
+    published = VectorQuantize(dim, num_codes, accept_image_fmap=True).to(device)  # returns quantized, indices, loss
     found: dict[str, Callable[[Tensor], tuple]] = {
-        "this course, gradient codebook": _latents_and_loss(VectorQuantizer(num_codes, dim)),
-        "this course, EMA codebook": _latents_and_loss(EMAVectorQuantizer(num_codes, dim)),
+        "this course, gradient codebook": _latents_and_loss(VectorQuantizer(num_codes, dim).to(device)),
+        "this course, EMA codebook": _latents_and_loss(EMAVectorQuantizer(num_codes, dim).to(device)),
         "`vector-quantize-pytorch`": lambda z: published(z)[::2],
-        "`torch.cdist`": Tutorial(num_codes, dim, torch.cdist),
+        "`torch.cdist`": Tutorial(num_codes, dim, torch.cdist).to(device),
     }
     if 4 * batch * height * width * num_codes * dim < TOO_LARGE:
-        found["broadcast of many tutorials"] = Tutorial(num_codes, dim, broadcast)
+        found["broadcast of many tutorials"] = Tutorial(num_codes, dim, broadcast).to(device)
     return found
 
 
@@ -67,19 +67,19 @@ def once(quantizer: Callable[[Tensor], tuple], z_e: Tensor, upstream: Tensor | N
         z_e.grad = None
 
 
-def measure(shape: tuple[int, int, int, int], num_codes: int, rounds: int = 15) -> list[dict]:
+def measure(shape: tuple[int, int, int, int], num_codes: int, device: str = "cpu", rounds: int = 15) -> list[dict]:
     """Return a row for each contestant: forward and forward with backward over the floor, extra memory in MiB."""
     torch.manual_seed(0)
-    z_e = torch.randn(shape, requires_grad=True)
-    upstream = torch.randn(shape)
+    z_e = torch.randn(shape, device=device, requires_grad=True)
+    upstream = torch.randn(shape, device=device)
     rows = z_e.detach().movedim(1, -1).reshape(-1, shape[1])
-    codebook = torch.randn(num_codes, shape[1])
+    codebook = torch.randn(num_codes, shape[1], device=device)
 
     def floor() -> None:
         torch.addmm(codebook.square().sum(dim=1), rows, codebook.T, alpha=-2).argmin(dim=1)
 
     methods: dict[str, Callable[[], object]] = {"floor": floor}
-    quantizers = contestants(shape, num_codes)
+    quantizers = contestants(shape, num_codes, device)
     for name, quantizer in quantizers.items():
         methods[name] = lambda q=quantizer: once(q, z_e, None)
         methods[f"{name}, backward"] = lambda q=quantizer: once(q, z_e, upstream)

@@ -142,3 +142,17 @@ def test_the_receptive_field_is_what_gradients_reach():
 
 def test_without_layers_an_output_sees_one_pixel():
     assert receptive_field([]) == 1
+
+
+@pytest.mark.parametrize("downsample", [2, 4, 8])
+def test_with_patches_a_latent_sees_its_own_patch_and_one_pixel_around_it(downsample):
+    encoder = Encoder(1, 8, 0, 4, downsample, patches=True).double()
+    x = torch.rand(1, 1, 5 * downsample, 6 * downsample, dtype=torch.float64, requires_grad=True)
+    features = encoder(x)
+    assert features.shape == (1, 8, 5, 6)
+    (gradient,) = torch.autograd.grad(features[0, :, 2, 3].sum(), x)
+    rows, columns = gradient[0, 0].abs().sum(dim=1).nonzero()[:, 0], gradient[0, 0].abs().sum(dim=0).nonzero()[:, 0]
+    for seen, first in ((rows, 2 * downsample - 1), (columns, 3 * downsample - 1)):
+        assert first <= seen.min()
+        assert seen.max() < first + downsample + 2
+    assert len(rows) == len(columns) == downsample + 2

@@ -96,19 +96,35 @@ class Encoder(nn.Sequential):
         residual_layers: Layers of the residual stack.
         residual_hidden: Channels inside a residual layer.
         downsample: Total stride, a power of two.
+        patches: Look no further than the own patch and one pixel around it, ``downsample + 2`` pixels
+            a side: after the first convolution the strided ones have 2x2 kernels, and the last is 1x1.
+            Residual layers, with their 3x3 kernels, would look further again.
 
     Raises:
         ValueError: If ``downsample`` is not a power of two, at least 2.
 
-    Explained in notebooks 05 and 08.
+    Explained in notebooks 05, 08 and 09.
     """
 
-    def __init__(self, in_channels: int, hidden: int, residual_layers: int, residual_hidden: int, downsample: int):
+    def __init__(
+        self,
+        in_channels: int,
+        hidden: int,
+        residual_layers: int,
+        residual_hidden: int,
+        downsample: int,
+        patches: bool = False,
+    ):
         widths = stage_widths(hidden, halvings(downsample))
         layers: list[nn.Module] = []
-        for before, after in zip([in_channels, *widths], widths, strict=False):
-            layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.ReLU()]
-        layers += [nn.Conv2d(hidden, hidden, 3, padding=1), ResidualStack(hidden, residual_layers, residual_hidden)]
+        for stage, (before, after) in enumerate(zip([in_channels, *widths], widths, strict=False)):
+            kernel = 2 if patches and stage > 0 else 4
+            layers += [nn.Conv2d(before, after, kernel, stride=2, padding=kernel // 2 - 1), nn.ReLU()]
+        last = 1 if patches else 3
+        layers += [
+            nn.Conv2d(hidden, hidden, last, padding=last // 2),
+            ResidualStack(hidden, residual_layers, residual_hidden),
+        ]
         super().__init__(*layers)
 
 

@@ -32,6 +32,8 @@ class VQVAEConfig:
             normalisation without learned scale). Not in the paper; it keeps the latents' scale still
             while the codebook follows them.
         restart_below: In train mode, restart codes whose ``ema_count`` is below this; 0 never does.
+        patches: Let the encoder look at each patch almost on its own (see ``Encoder``). Not in the paper;
+            it costs a little reconstruction and makes the codes much easier to predict for a prior.
     """
 
     in_channels: int = 3
@@ -47,6 +49,7 @@ class VQVAEConfig:
     data_variance: float = 1.0
     normalize_latents: bool = False
     restart_below: float = 0.0
+    patches: bool = False
 
     def __post_init__(self):
         for name in ("in_channels", "hidden", "residual_hidden", "num_codes", "code_dim"):
@@ -108,7 +111,7 @@ class VQVAE(nn.Module):
         super().__init__()
         self.config = config
         c = config
-        self.encoder = Encoder(c.in_channels, c.hidden, c.residual_layers, c.residual_hidden, c.downsample)
+        self.encoder = Encoder(c.in_channels, c.hidden, c.residual_layers, c.residual_hidden, c.downsample, c.patches)
         self.to_code_dim = nn.Conv2d(c.hidden, c.code_dim, 1)
         self.normalize = nn.BatchNorm2d(c.code_dim, affine=False) if c.normalize_latents else nn.Identity()
         if c.quantizer == "ema":

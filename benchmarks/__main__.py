@@ -1,0 +1,163 @@
+"""Run all benchmarks and write ``results.md``: ``python -m benchmarks``, or ``make bench``."""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from benchmarks import quantizer, sampling, training
+from benchmarks.measure import interleaved
+
+RESULTS = Path(__file__).with_name("results.md")
+# glibc returns large freed blocks to the system at once, and the next step pays for having them again. These keep them.
+RETAINED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
+
+
+def quantizers(device: str) -> list[list[dict]]:
+    """Measure all quantizers at all shapes, each shape in a process of its own."""
+    return [quantizer.measure(shape, num_codes, device) for shape, num_codes in quantizer.SHAPES]
+
+
+def in_a_new_process(allocator: dict[str, str], device: str) -> list[list[dict]]:
+    """Measure the quantizers under another allocator setting, which a process reads when it starts."""
+    command = [sys.executable, "-m", "benchmarks", "--only-quantizers", "--device", device]
+    return json.loads(subprocess.run(command, env=os.environ | allocator, check=True, capture_output=True).stdout)
+
+
+def imports() -> dict[str, float]:
+    """Return the seconds that a new Python takes to import torch, and to import torch and the course."""
+
+    def start(code: str) -> None:
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+    return interleaved(
+        {
+            "torch": lambda: start("import torch, torchvision, matplotlib.pyplot"),
+            "course": lambda: start("import torch, torchvision, matplotlib.pyplot, vqvae_course"),
+        },
+        rounds=5,
+    )
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def quantizer_table(measured: list[list[dict]]) -> str:
+    """Return one row a quantizer, one column a shape: forward / with backward, and the extra memory."""
+    header = ["z_e, K"] + [
+        f"{shape}, {num_codes}; floor {rows[0]['floor_ms']:.1f} ms, z_e {rows[0]['z_mib']:.1f} MiB"
+        for (shape, num_codes), rows in zip(quantizer.SHAPES, measured, strict=True)
+    ]
+    body = []
+    for name in [row["name"] for row in measured[0]]:
+        cells = []
+        for rows in measured:
+            found = [row for row in rows if row["name"] == name]
+            cells += [f"{r['forward']:.2f} / {r['both']:.2f}, {r['mib']:.0f} MiB" for r in found] or [
+                "too large to try"
+            ]
+        body.append([name, *cells])
+    return table(header, body)
+
+
+def sampling_table(measured: list[dict]) -> str:
+    """Return one row a shape."""
+    header = [
+        "images, map",
+        "one forward pass",
+        "naive",
+        "incremental",
+        "ratio",
+        "incremental, in forward passes",
+        "µs a position and image",
+        "GFLOP needed",
+        "GFLOP/s reached: forward, incremental",
+        "same indices",
+    ]
+    body = []
+    for row in measured:
+        images, height, width = row["shape"]
+        positions = height * width
+        timed = "" if row["timed"] == positions else f" (from {row['timed']} of {positions} positions)"
+        body.append(
+            [
+                f"{images}, {height}×{width}",
+                f"{row['forward']:.3f} s",
+                f"{row['naive']:.4g} s{timed}",
+                f"{row['incremental']:.2f} s",
+                f"{row['naive'] / row['incremental']:.0f}",
+                f"{row['incremental'] / row['forward']:.2f}",
+                f"{1e6 * row['incremental'] / (images * positions):.1f}",
+                f"{row['gigaflop']:.1f}",
+                f"{row['gigaflop'] / row['forward']:.0f}, {row['gigaflop'] / row['incremental']:.0f}",
+                {True: "yes", False: "NO", None: "not compared"}[row["same"]],
+            ]
+        )
+    return table(header, body)
+
+
+def processor() -> str:
+    """Return the name of the processor."""
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--whole", action="store_true", help="run every naive sampling loop to its end (about an hour)")
+    parser.add_argument("--only-quantizers", action="store_true", help="print the quantizers' measurements as JSON")
+    options = parser.parse_args()
+    if options.only_quantizers:
+        print(json.dumps(quantizers(options.device)))
+        return
+    where = torch.cuda.get_device_name() if options.device == "cuda" else processor()
+    steps = training.measure(options.device)
+    started = imports()
+    parts = [
+        f"Measured on {date.today()} with `python -m benchmarks --device {options.device}`: "
+        f"{where}, {torch.get_num_threads()} threads, {platform.system()}, Python {platform.python_version()}, "
+        f"torch {torch.__version__}, vector-quantize-pytorch {version('vector-quantize-pytorch')}.",
+        "## The whole quantizer",
+        "Default allocator:",
+        quantizer_table(in_a_new_process({}, options.device)),
+        "Memory retained (`MALLOC_MMAP_MAX_=0`, `MALLOC_TRIM_THRESHOLD_=100000000000`):",
+        quantizer_table(in_a_new_process(RETAINED, options.device)),
+        "## One training update",
+        table(
+            ["network", "update"],
+            [
+                ["without a quantizer", f"1 ({steps['floor_ms']:.0f} ms)"],
+                ["gradient codebook", f"{steps['gradient codebook']:.2f}"],
+                ["EMA codebook", f"{steps['EMA codebook']:.2f}"],
+            ],
+        ),
+        "## Sampling",
+        sampling_table([sampling.measure(shape, options.device, options.whole) for shape in sampling.SHAPES]),
+        "## Importing",
+        table(
+            ["what a new Python imports", "seconds"],
+            [
+                ["torch, torchvision, matplotlib", f"{started['torch']:.2f}"],
+                ["the same and `vqvae_course`", f"{started['course']:.2f}"],
+            ],
+        ),
+    ]
+    RESULTS.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    print(f"Wrote {RESULTS.relative_to(Path.cwd())}")
+
+
+if __name__ == "__main__":
+    main()
