@@ -7,7 +7,7 @@ BIN        := .venv/bin
 INSTALLED  := .venv/installed
 QUICKSTART := _build/00_quickstart.ipynb
 PACKAGE    := $(shell find vqvae_course -name '*.py')
-PAGES      := _config.yml _toc.yml CHANGELOG.md $(shell find book notebooks -type f -not -path '*/.*' -not -name '*.pyc')
+PAGES      := _config.yml _toc.yml CHANGELOG.md $(shell find book notebooks benchmarks -type f -not -path '*/.*' -not -name '*.pyc')
 
 # Kernels run in notebooks/, where a relative path would name another folder.
 ifdef VQVAE_COURSE_DATA
@@ -15,7 +15,7 @@ override VQVAE_COURSE_DATA := $(shell $(PYTHON) -c 'import os, sys; print(os.pat
 export VQVAE_COURSE_DATA
 endif
 
-.PHONY: help book test lint units notebooks site links lab execute clean
+.PHONY: help book test lint units notebooks site links lab execute bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,9 +52,13 @@ execute: $(INSTALLED)  ## refresh the stored outputs: make execute NB=05_trainin
 	@test -n '$(NB)' || { echo 'Which notebook? For instance: make execute NB=05_training_a_vqvae BUDGET=laptop'; exit 1; }
 	VQVAE_COURSE_BUDGET=$(BUDGET) $(BIN)/python -m tools.execute notebooks/$(basename $(notdir $(NB))).ipynb
 
+bench: $(INSTALLED)  ## measure speed against other ways, side by side, into benchmarks/results.md (about ten minutes, on a quiet machine)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -r benchmarks/requirements.txt
+	$(BIN)/python -m benchmarks
+
 clean:  ## delete what was built; .venv stays
 	rm -rf _build .pytest_cache .ruff_cache
-	find vqvae_course tools tests book -name __pycache__ -exec rm -rf {} +
+	find vqvae_course tools tests book benchmarks -name __pycache__ -exec rm -rf {} +
 
 # Marked as installed only at the very end: an installation that broke off starts over from nothing.
 $(INSTALLED): requirements.txt pyproject.toml
@@ -70,7 +74,7 @@ $(QUICKSTART): notebooks/00_quickstart.ipynb $(PACKAGE) tools/execute.py tools/o
 # Built from a copy with the fresh quickstart in it: the working tree stays as it was.
 _build/html/index.html: $(PAGES) $(PACKAGE) $(QUICKSTART)
 	rm -rf _build/source && mkdir -p _build/source
-	cp -Rp _config.yml _toc.yml CHANGELOG.md book notebooks _build/source
+	cp -Rp _config.yml _toc.yml CHANGELOG.md book notebooks benchmarks _build/source
 	cp $(QUICKSTART) _build/source/notebooks
 	$(BIN)/jupyter-book build _build/source --path-output . -q > /dev/null
 	@touch $@

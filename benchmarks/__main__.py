@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import quantizer, sampling, training
+from benchmarks import sampling, training
 from benchmarks.measure import interleaved
 
 RESULTS = Path(__file__).with_name("results.md")
@@ -21,7 +21,9 @@ RETAINED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
 
 
 def quantizers(device: str) -> list[list[dict]]:
-    """Measure all quantizers at all shapes, each shape in a process of its own."""
+    """Measure all quantizers at all shapes."""
+    from benchmarks import quantizer  # needs benchmarks/requirements.txt
+
     return [quantizer.measure(shape, num_codes, device) for shape, num_codes in quantizer.SHAPES]
 
 
@@ -55,8 +57,8 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 def quantizer_table(measured: list[list[dict]]) -> str:
     """Return one row a quantizer, one column a shape: forward / with backward, and the extra memory."""
     header = ["z_e, K"] + [
-        f"{shape}, {num_codes}; floor {rows[0]['floor_ms']:.1f} ms, z_e {rows[0]['z_mib']:.1f} MiB"
-        for (shape, num_codes), rows in zip(quantizer.SHAPES, measured, strict=True)
+        f"{tuple(first['shape'])}, {first['num_codes']}; floor {first['floor_ms']:.1f} ms, z_e {first['z_mib']:.1f} MiB"
+        for first, *_ in measured
     ]
     body = []
     for name in [row["name"] for row in measured[0]]:

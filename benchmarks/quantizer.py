@@ -87,6 +87,8 @@ def measure(shape: tuple[int, int, int, int], num_codes: int, device: str = "cpu
     return [
         {
             "name": name,
+            "shape": shape,
+            "num_codes": num_codes,
             "forward": seconds[name] / seconds["floor"],
             "both": seconds[f"{name}, backward"] / seconds["floor"],
             "mib": peak_mib(lambda q=quantizer: once(q, z_e, upstream)),

@@ -325,7 +325,9 @@ def test_a_progress_bar_counts_positions_on_stdout(capsys):
 
 @pytest.mark.parametrize("incremental", [True, False])
 def test_samples_are_index_maps_without_a_graph(incremental):
-    maps = sample(build(), (B, H, W), incremental=incremental)
+    prior = build()
+    maps = sample(prior, (B, H, W), incremental=incremental)
+    prior(maps).sum().backward()  # ordinary tensors, to train on if one likes
     assert maps.shape == (B, H, W)
     assert maps.dtype == torch.int64
     assert not maps.requires_grad

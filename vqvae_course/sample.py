@@ -49,7 +49,7 @@ class SamplingInterrupted(KeyboardInterrupt):
         )
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def sample(
     prior: nn.Module,
     shape: tuple[int, int, int],

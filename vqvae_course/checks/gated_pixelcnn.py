@@ -99,11 +99,20 @@ def _judge_shapes(layer: nn.Module, hidden: int, height: int, width: int) -> Non
         ) from mistake
 
 
+UPWARDS = (
+    "The new v feels h: the horizontal stack flows into the vertical one. A layer later, a position would find there "
+    "what lies on its right, and its own code.",
+    "The link goes one way.",
+)
+
+
 def _judge_range(layer: nn.Module, hidden: int, height: int, width: int) -> None:
     """The new v is a product of a tanh and a sigmoid, so it keeps within -1 and 1, however large v is."""
     v, h = torch.randn(2, 4, hidden, height, width)
     with torch.no_grad():
         new_v = _stacks(layer, 1e4 * v, h)[0]
+        if not torch.equal(new_v, _stacks(layer, 1e4 * v, h + 1)[0]):
+            raise Mistake(*UPWARDS)
     if float(new_v.abs().max()) > 1.01:
         if float((new_v - 1e4 * v).abs().max()) < 2:
             raise Mistake(
@@ -146,11 +155,7 @@ def _judge_paths(layer: nn.Module, hidden: int, height: int, width: int, size: i
         (felt_vv, felt_vh), (felt_hv, felt_hh) = _feels(new_v, (v, h)), _feels(step, (v, h))
         vv, vh, hv, hh = vv | felt_vv, vh | felt_vh, hv | felt_hv, hh | felt_hh
     if vh.any():
-        raise Mistake(
-            "The new v feels h: the horizontal stack flows into the vertical one. A layer later, a position would "
-            "find there what lies on its right, and its own code.",
-            "The link goes one way.",
-        )
+        raise Mistake(*UPWARDS)
     _judge_vertical(vv, down, right, reach, first)
     _judge_horizontal(hh, down, right, reach, first, layer, hidden)
     above = (down >= -reach) & (down <= (-1 if first else 0)) & (right.abs() <= reach)
