@@ -8,6 +8,7 @@ from torch import nn
 from vqvae_course.data import CodeSet, ImageSet
 from vqvae_course.evaluate import agreement, evaluate_prior, evaluate_vqvae
 from vqvae_course.pixelcnn import GatedPixelCNN
+from vqvae_course.prior import FrequencyPrior
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
 
 N, C, H, W, K = 11, 3, 8, 12, 7
@@ -129,3 +130,11 @@ def test_agreement_is_the_fraction_of_hits(batch_size, as_bytes, mode):
     classifier, wanted = Brightness().train(mode), torch.tensor([0, 1, 0, 1, 1])
     assert agreement(classifier, images, wanted, batch_size) == pytest.approx(3 / 5)
     assert classifier.training is mode
+
+
+def test_a_prior_by_counting_is_measured_like_any_other():
+    maps = torch.randint(K, (7, 3, 4))
+    uniform = FrequencyPrior(maps[:0], K)
+    assert evaluate_prior(
+        uniform, CodeSet(maps, torch.zeros(7, dtype=torch.int64), "maps"), batch_size=3
+    ) == pytest.approx(math.log(K), rel=1e-6)

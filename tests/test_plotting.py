@@ -120,3 +120,19 @@ def test_explore_offers_a_slider_over_the_same_values_when_live(monkeypatch):
     assert slider.options == (0.1, 0.5)
     show(0.5)
     assert drawn == [0.5]
+
+
+def test_a_mosaic_puts_a_named_row_below_another_in_one_picture():
+    rows = {"first": torch.zeros(5, 1, 4, 6), "second": torch.ones(3, 1, 4, 6)}
+    figure = plotting.mosaic(rows)
+    (axis,) = figure.axes
+    picture = axis.images[0].get_array()
+    assert picture.shape == (2 * (4 + 2), 3 * (6 + 2))
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["first", "second"]
+    assert (picture[1:5, 1:7] == 0).all()
+    assert (picture[7:11, 9:15] == 1).all()
+
+
+def test_a_mosaic_of_colour_images_keeps_their_colours():
+    picture = plotting.mosaic({"red": torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(2, 3, 4, 6)}).axes[0].images[0]
+    assert tuple(picture.get_array()[2, 3]) == (1, 0, 0)

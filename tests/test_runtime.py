@@ -154,3 +154,26 @@ def test_colab_without_a_gpu_is_pointed_out(monkeypatch, plain_machine, capsys):
 
 def test_the_speed_is_a_rate():
     assert runtime._speed(torch.device("cpu")) > 0
+
+
+@pytest.mark.parametrize("model", [torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(2, affine=False), torch.nn.ReLU()])
+def test_a_model_stands_where_its_tensors_are_and_an_empty_one_on_the_cpu(model):
+    assert runtime.device_of(model) == torch.device("cpu")
+    moved = model.to("meta")
+    assert runtime.device_of(moved).type == ("meta" if moved.state_dict() else "cpu")
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "file"
+    with runtime.whole_file(path) as file:
+        file.write(b"first")
+
+    def write_and_stop():
+        with runtime.whole_file(path) as file:
+            file.write(b"half of the sec")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_and_stop()
+    assert path.read_bytes() == b"first"
+    assert [each.name for each in path.parent.iterdir()] == ["file"]

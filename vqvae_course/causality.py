@@ -133,6 +133,6 @@ def _felt(net: Net, channels: int, height: int, width: int, generator: torch.Gen
     net, dtype = _in_double(net)
     felt = torch.zeros(height * width, height * width, dtype=torch.bool)
     for scale in SCALES:
-        x = scale * torch.randn(8, channels, height, width, generator=generator, dtype=dtype)
+        x = scale * torch.randn(4, channels, height, width, generator=generator, dtype=dtype)
         felt |= _influence(net, x, generator) != 0  # NaN counts as felt
     return felt

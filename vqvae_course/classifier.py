@@ -11,7 +11,7 @@ class Classifier(nn.Sequential):
         num_classes: Number of classes.
         hidden: Channels after the second convolution.
 
-    Explained in notebook 00.
+    Explained in notebook 11.
     """
 
     def __init__(self, in_channels: int, num_classes: int, hidden: int = 32):

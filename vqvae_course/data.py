@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vqvae_course.glyphs import draw_glyphs
-from vqvae_course.runtime import eval_mode, whole_file
+from vqvae_course.runtime import device_of, eval_mode, whole_file
 from vqvae_course.scenes import draw_scenes
 from vqvae_course.sources import TORCHVISION, DataUnavailable, load_folder, load_torchvision
 
@@ -214,9 +214,9 @@ def encode_dataset(model: nn.Module, data: ImageSet, batch_size: int = 500) -> C
     Returns:
         A ``CodeSet`` on the CPU.
 
-    Explained in notebook 00.
+    Explained in notebook 09.
     """
-    device = next(model.parameters()).device
+    device = device_of(model)
     with eval_mode(model):
         maps = [model.encode(as_float(part.to(device))).cpu() for part in data.images.split(batch_size)]
     return CodeSet(torch.cat(maps), data.labels, data.name)
@@ -236,7 +236,7 @@ def decode_codes(model: nn.Module, indices: Tensor, batch_size: int = 500) -> Te
 
     Explained in notebook 09.
     """
-    device = next(model.parameters()).device
+    device = device_of(model)
     with eval_mode(model):
         images = [model.decode(part.to(device)).float().cpu() for part in indices.split(batch_size)]
     return torch.cat(images).clamp(0, 1)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from vqvae_course.data import CodeSet, ImageSet, as_float
 from vqvae_course.metrics import codebook_usage, nats_per_code, perplexity, psnr
-from vqvae_course.runtime import eval_mode
+from vqvae_course.runtime import device_of, eval_mode
 
 
 class VQVAEScores(NamedTuple):
@@ -42,7 +42,7 @@ def evaluate_vqvae(model: nn.Module, data: ImageSet, batch_size: int = 500) -> V
 
     Explained in notebook 05.
     """
-    device = next(model.parameters()).device
+    device = device_of(model)
     squared_error, maps = 0.0, []
     with eval_mode(model):
         for part in data.images.split(batch_size):
@@ -70,9 +70,9 @@ def evaluate_prior(prior: nn.Module, data: CodeSet, batch_size: int = 500) -> fl
         data: Index maps it was not trained on.
         batch_size: Maps at a time; the result does not depend on it.
 
-    Explained in notebook 00.
+    Explained in notebook 09.
     """
-    device = next(prior.parameters()).device
+    device = device_of(prior)
     nats = 0.0
     with eval_mode(prior):
         for indices, labels in zip(data.indices.split(batch_size), data.labels.split(batch_size), strict=True):
@@ -96,9 +96,9 @@ def agreement(classifier: nn.Module, images: Tensor, labels: Tensor, batch_size:
         A number in [0, 1]: accuracy for real images; for samples, how often an image shows the
         class it was asked for.
 
-    Explained in notebook 00.
+    Explained in notebook 11.
     """
-    device = next(classifier.parameters()).device
+    device = device_of(classifier)
     hits = 0
     with eval_mode(classifier):
         for part, want in zip(images.split(batch_size), labels.split(batch_size), strict=True):

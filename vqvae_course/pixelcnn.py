@@ -184,7 +184,7 @@ def gate(x: Tensor) -> Tensor:
 
     Gated PixelCNN (arXiv:1606.05328v2), eq. 2: ``y = tanh(W_f * x) . sigmoid(W_g * x)``.
 
-    Explained in notebook 00.
+    Explained in notebook 11.
     """
     signal, valve = x.chunk(2, dim=1)
     return torch.tanh(signal) * torch.sigmoid(valve)
@@ -209,7 +209,7 @@ class GatedLayer(nn.Module):
         num_classes: Number of labels, or None.
         condition_channels: Channels of a spatial condition, or None.
 
-    Explained in notebook 00.
+    Explained in notebook 11.
     """
 
     def __init__(
@@ -297,7 +297,7 @@ class GatedPixelCNN(Prior):
     Raises:
         ValueError: If an argument is out of its range.
 
-    Explained in notebook 00.
+    Explained in notebook 11.
     """
 
     def __init__(

@@ -7,6 +7,7 @@ from typing import Protocol
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -103,6 +104,33 @@ def image_rows(rows: Mapping[str, Tensor], columns: Sequence[str] | None = None,
         line[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=6)
     for axis, text in zip(axes[0], columns or [], strict=False):
         axis.set_title(text, fontsize=9)
+    return figure
+
+
+def mosaic(rows: Mapping[str, Tensor], width: float = 8.0) -> Figure:
+    """Draw many small images as one picture, a named row after another; quicker than ``image_rows`` for a hundred.
+
+    Args:
+        rows: Name to (N, C, H, W) float images in [0, 1]; all rows as long as the shortest.
+        width: Of the figure in inches.
+
+    Returns:
+        The figure.
+
+    Explained in notebook 11.
+    """
+    count = min(len(images) for images in rows.values())
+    strips = []
+    for images in rows.values():
+        tiles = F.pad(images[:count].detach().float().cpu(), (1, 1, 1, 1), value=0.25)  # a grey line around each
+        strips.append(tiles.permute(1, 2, 0, 3).flatten(2))  # (C, H + 2, N (W + 2))
+    picture = torch.cat(strips, dim=1)
+    tall = strips[0].shape[1]
+    label = 0.105 * max(len(name) for name in rows)
+    figure, axes = panels(width, (width - label) * picture.shape[1] / picture.shape[2])
+    _show_image(axes[0, 0], picture)
+    axes[0, 0].set_yticks([tall * (line + 0.5) - 0.5 for line in range(len(rows))], list(rows))
+    axes[0, 0].tick_params(left=False)
     return figure
 
 

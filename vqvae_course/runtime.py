@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -33,6 +34,17 @@ def pick_device() -> torch.device:
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+def device_of(model: torch.nn.Module) -> torch.device:
+    """Return the device of a model's weights, else of its buffers; the CPU if it has neither.
+
+    Args:
+        model: Any module.
+
+    Explained in notebook 00.
+    """
+    return next((tensor.device for tensor in chain(model.parameters(), model.buffers())), torch.device("cpu"))
 
 
 def seed_everything(seed: int) -> torch.Generator:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from vqvae_course.pixelcnn import GatedLayer, GatedPixelCNN, gate
-from vqvae_course.runtime import eval_mode
+from vqvae_course.runtime import device_of, eval_mode
 
 
 def draw(logits: Tensor, temperature: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
@@ -23,7 +23,7 @@ def draw(logits: Tensor, temperature: float = 1.0, generator: torch.Generator | 
     Returns:
         (B,) int64.
 
-    Explained in notebook 00.
+    Explained in notebook 11.
     """
     reach = (logits.double().cpu() / temperature).softmax(dim=1).cumsum(dim=1)  # (B, K), rising to 1
     device = "cpu" if generator is None else generator.device
@@ -99,7 +99,7 @@ def sample(
             f"given must be {tuple(shape)} int64 of at least -1, got {tuple(given.shape)} {given.dtype} "
             f"with least value {given.min()}"
         )
-    device = next((parameter.device for parameter in prior.parameters()), torch.device("cpu"))
+    device = device_of(prior)
     kept = torch.full(shape, -1, device=device) if given is None else given.to(device)
     indices = kept.clamp(min=0)
     places = [(i, j) for i in range(shape[1]) for j in range(shape[2])]
