@@ -1,4 +1,5 @@
 import copy
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -805,3 +806,29 @@ def test_a_gradient_codebook_keeps_no_counts_of_its_own():
 def test_usage_must_count_every_code():
     with pytest.raises(ValueError, match=r"usage must have shape \(5,\), got \(6,\)"):
         restart_dead_codes(EMAVectorQuantizer(K, D), torch.randn(B, D, H, W), usage=torch.ones(6))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(5, 1), (1, 7), (64, 300)])
+@pytest.mark.parametrize("scale", [1e-25, 1.0, 1e20])
+def test_the_least_score_of_a_row_is_found_with_its_place(dtype, shape, scale):
+    scores = (scale * torch.randn(shape)).to(dtype)
+    places = torch.arange(shape[1], dtype=dtype)
+    best, chosen = quantize._least(scores.clone(), places)
+    assert torch.equal(best, scores.amin(dim=1))
+    assert torch.equal(chosen, scores.argmin(dim=1))
+
+
+def test_among_equal_scores_a_place_of_one_of_them_is_named():
+    scores = torch.tensor([[3.0, 1.0, 2.0, 1.0], [0.0, 0.0, 0.0, 0.0], [math.inf, 5.0, math.inf, math.inf]])
+    _, chosen = quantize._least(scores.clone(), torch.arange(4.0))
+    assert scores[torch.arange(3), chosen].tolist() == [1.0, 0.0, 5.0]
+
+
+def test_latents_that_are_not_numbers_still_get_an_index_of_the_codebook():
+    z, codebook = torch.randn(4, 3), torch.randn(5, 3)
+    z[1] = math.nan
+    z[2, 0] = math.inf
+    indices = nearest_code(z, codebook)
+    assert 0 <= int(indices.min()) <= int(indices.max()) < 5
+    assert torch.equal(indices[[0, 3]], nearest_code(z[[0, 3]], codebook))

@@ -91,13 +91,14 @@ def _least(scores: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     """Return the least score of each row and where it stands, as ``scores.min(dim=1)`` does; ``scores`` are lost.
 
     On a CPU that function looks at one number at a time, while ``amin`` takes many at once. So first the
-    least value; then every place is written down, plus a vast number unless the score there is the least.
+    least value; then every place is written down, plus a vast number (or infinity) unless the score there is
+    the least.
     """
     if scores.device.type != "cpu":
         return scores.min(dim=1)
     best = scores.amin(dim=1)
     above = scores.sub_(best[:, None])
-    chosen = torch.add(places, above, alpha=1e30, out=above).amin(dim=1)
+    chosen = torch.add(places, above, alpha=torch.finfo(above.dtype).max, out=above).amin(dim=1)
     return best, chosen.long().clamp(0, len(places) - 1)  # NaN has no place
 
 
