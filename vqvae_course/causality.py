@@ -24,7 +24,7 @@ def influence(net: Net, x: Tensor, generator: torch.Generator | None = None) -> 
         net: Maps (B, C, h, w) to (B, C', h, w), such as a layer, or ``prior.logits_from``, which
             takes embedded codes; an index has no gradient.
         x: (B, C, h, w) float, where the gradient is taken.
-        generator: Where the weights come from; the global CPU one if None.
+        generator: Where the weights come from, a CPU generator; the global one if None.
 
     Returns:
         (h * w, h * w) float: row an output position, column an input position, both in raster
@@ -61,7 +61,7 @@ def is_causal(
         width: w.
         strict: Whether a position must not feel itself either, as a whole prior must not; a layer
             with mask B may.
-        generator: Where the inputs come from; the global CPU one if None.
+        generator: Where inputs and weights come from, a CPU generator; the global one if None.
 
     Returns:
         The verdict.
@@ -84,7 +84,7 @@ def blind_spot(net: Net, channels: int, height: int, width: int, generator: torc
         channels: C.
         height: h.
         width: w.
-        generator: Where the inputs come from; the global CPU one if None.
+        generator: Where inputs and weights come from, a CPU generator; the global one if None.
 
     Returns:
         (h * w, h * w) bool, row an output position, column an input position: True where the
@@ -118,8 +118,7 @@ def _influence(net: Net, x: Tensor, generator: torch.Generator | None) -> Tensor
         places = x.shape[2] * x.shape[3]
         if not out.requires_grad:  # it does not look at its input
             return x.new_zeros(places, places)
-        device = "cpu" if generator is None else generator.device
-        weight = torch.randn(out.shape[1], generator=generator, device=device, dtype=torch.float64).to(out)
+        weight = torch.randn(out.shape[1], generator=generator, dtype=torch.float64).to(out)
         heard = torch.einsum("bchw,c->hw", out, weight).flatten()
         rows = []
         for total in heard:

@@ -565,6 +565,7 @@ def _sights() -> list[_Sight]:
     places = 4 * 7
     pattern = _past(places) * (torch.rand(places, places) < 0.6)
     weak = _past(places) * torch.where(torch.rand(places, places) < 0.5, 1.0, 1e-4)
+    weak[1] = 0.5 * weak[0]  # so that no sum of channels cancels here
     opposite = _past(places)
     opposite[1] = -opposite[0]
     miss = "Your map is not that of the earlier positions with a gradient of 0"
