@@ -66,7 +66,10 @@ def sample(
     Every code is drawn from p(k_i | k_1 ... k_{i-1}), which the prior gives once the codes before
     it are known; a map has as many draws as positions. The naive way runs the whole network for
     each of them. The incremental way computes each activation once and keeps what later positions
-    read, and draws the same codes from the same generator.
+    read, and draws the same codes from the same generator. (In float32 the two round differently in
+    the last digits, so a draw can fall on the other side of a border between two codes: measured for
+    15 layers and 128 codes, once in ten million draws with flat logits, once in a hundred thousand
+    with sharp ones. In bfloat16 the logits agree to about 1 %.)
 
     Args:
         prior: ``prior(indices, labels, condition) -> (B, K, h, w)`` logits, causal in raster order.
