@@ -230,8 +230,6 @@ class GatedLayer(nn.Module):
         self.out = nn.Conv2d(hidden, hidden, 1)
         self.class_bias = None if num_classes is None else nn.Embedding(num_classes, 4 * hidden)
         self.condition = None if condition_channels is None else nn.Conv2d(condition_channels, 4 * hidden, 1)
-        if self.class_bias is not None:
-            nn.init.normal_(self.class_bias.weight, std=0.1)
 
     def bias(self, labels: Tensor | None, condition: Tensor | None) -> tuple[Tensor | float, Tensor | float]:
         """Return what is added inside the gates of the vertical and of the horizontal stack.

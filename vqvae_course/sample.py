@@ -107,8 +107,9 @@ def sample(
     indices = kept.clamp(min=0)
     places = [(i, j) for i in range(shape[1]) for j in range(shape[2])]
     to_draw = (kept < 0).any(dim=0).tolist()
+    remembers = incremental and isinstance(prior, GatedPixelCNN)
     with eval_mode(prior):
-        if incremental and isinstance(prior, GatedPixelCNN):
+        if remembers:
             prior.check_inputs(indices, labels, condition)
             logits_at = IncrementalLogits(prior, indices, labels, condition)
         else:
@@ -116,10 +117,11 @@ def sample(
         done = 0
         try:
             for i, j in _bar(places, progress):
-                logits = logits_at(i, j)
                 if to_draw[i][j]:
-                    drawn = draw(logits, temperature, generator)
+                    drawn = draw(logits_at(i, j), temperature, generator)
                     indices[:, i, j] = torch.where(kept[:, i, j] < 0, drawn, kept[:, i, j])
+                elif remembers:
+                    logits_at(i, j)  # nothing to draw, but later positions read what it keeps
                 done += 1
         except KeyboardInterrupt as stop:
             later = torch.arange(len(places), device=device).view(shape[1:]) >= done
