@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from vqvae_course.pixelcnn import GatedLayer, GatedPixelCNN, gate
+from vqvae_course.prior import Prior
 from vqvae_course.runtime import device_of, eval_mode
 
 
@@ -107,10 +108,11 @@ def sample(
     indices = kept.clamp(min=0)
     places = [(i, j) for i in range(shape[1]) for j in range(shape[2])]
     to_draw = (kept < 0).any(dim=0).tolist()
+    if isinstance(prior, Prior):
+        prior.check_inputs(indices, labels, condition)
     remembers = incremental and isinstance(prior, GatedPixelCNN)
     with eval_mode(prior):
         if remembers:
-            prior.check_inputs(indices, labels, condition)
             logits_at = IncrementalLogits(prior, indices, labels, condition)
         else:
             logits_at = _naive_logits(prior, indices, labels, condition)
