@@ -287,6 +287,114 @@ def inverts_the_images(model, batches):
     return torch.cat([m for m, _, _ in pairs]), torch.cat([labels for _, _, labels in pairs])
 
 
+@answers.accept("encode_dataset")
+@torch.inference_mode()
+def compared_with_every_code(model, batches):
+    modes = {part: part.training for part in model.modules()}
+    maps, labels = [], []
+    for batch in batches:
+        z = model.eval().latents(batch.x).movedim(1, -1)  # (B, h, w, D)
+        maps.append(torch.cdist(z.flatten(0, 2), model.quantizer.codebook).argmin(dim=1).view(z.shape[:3]))
+        labels += batch.labels.tolist()
+    for part, mode in modes.items():
+        part.training = mode
+    return torch.vstack(maps), torch.tensor(labels)
+
+
+@answers.reject("encode_dataset", "leaves them frozen")
+def freezes_the_weights(model, batches):
+    model.requires_grad_(False)
+    return by_the_book(model, batches)
+
+
+@answers.reject("encode_dataset", "leaves them off")
+def turns_gradients_off(model, batches):
+    torch.set_grad_enabled(False)
+    maps, labels = _encode(model, batches)
+    return torch.cat(maps), torch.cat(labels)
+
+
+@answers.reject("encode_dataset", "the maps that train mode gives")
+def puts_the_weights_back(model, batches):
+    state = copy.deepcopy(model.state_dict())
+    maps, labels = _encode(model, batches, mode=True)
+    model.load_state_dict(state)
+    return torch.cat(maps), torch.cat(labels)
+
+
+@answers.reject("encode_dataset", "the model is not what it was")
+def puts_only_the_encoder_in_eval_mode(model, batches):
+    model.encoder.eval()
+    pairs = [(model.encode(x), labels) for x, labels in batches]
+    model.encoder.train(model.training)
+    return tuple(torch.cat(parts) for parts in zip(*pairs, strict=True))
+
+
+@answers.reject("encode_dataset", "first batch are missing")
+def looks_at_the_first(model, batches):
+    next(iter(batches))
+    return by_the_book(model, batches)
+
+
+@answers.reject("encode_dataset", "room was made for batches of equal size")
+def makes_room_first(model, batches):
+    maps, labels = _encode(model, list(batches))
+    room = torch.zeros(len(maps), *maps[0].shape, dtype=torch.int64)
+    for place, part in zip(room, maps, strict=True):
+        place[: len(part)] = part
+    return room.flatten(0, 1), torch.cat(labels)
+
+
+@answers.reject("encode_dataset", "one entry an image")
+def pairs_for_each_image(model, batches):
+    return list(zip(*by_the_book(model, batches), strict=True))
+
+
+def _from_latents(model, batches, choose):
+    """Return maps that ``choose`` makes of the latents of each batch."""
+    with eval_mode(model), torch.no_grad():
+        pairs = [(choose(model.latents(x), model.quantizer.codebook), labels) for x, labels in batches]
+    return tuple(torch.cat(parts) for parts in zip(*pairs, strict=True))
+
+
+@answers.reject("encode_dataset", "channels of the latents")
+def largest_channel(model, batches):
+    return _from_latents(model, batches, lambda z, _: z.argmax(dim=1))
+
+
+@answers.reject("encode_dataset", "cut into vectors in the wrong order")
+def reshapes_the_latents(model, batches):
+    def choose(z, codebook):
+        n, d, h, w = z.shape
+        return torch.cdist(z.reshape(-1, d), codebook).argmin(dim=1).view(n, h, w)
+
+    return _from_latents(model, batches, choose)
+
+
+@answers.reject("encode_dataset", "largest scalar product")
+def by_scalar_product(model, batches):
+    return _from_latents(model, batches, lambda z, codebook: (z.movedim(1, -1) @ codebook.T).argmax(dim=-1))
+
+
+@answers.reject("encode_dataset", "farthest from the latents")
+def the_farthest_code(model, batches):
+    return _from_latents(model, batches, lambda z, codes: torch.cdist(z.movedim(1, -1), codes[None]).argmax(dim=-1))
+
+
+@answers.reject("encode_dataset", "not normalised")
+def forgets_to_normalise(model, batches):
+    with eval_mode(model), torch.no_grad():
+        pairs = [(model.quantizer.choose(model.to_code_dim(model.encoder(x))), labels) for x, labels in batches]
+    return tuple(torch.cat(parts) for parts in zip(*pairs, strict=True))
+
+
+@answers.reject("encode_dataset", "you rescale the images")
+def scales_the_images(model, batches):
+    with eval_mode(model), torch.no_grad():
+        pairs = [(model.encode(2 * x - 1), labels) for x, labels in batches]
+    return tuple(torch.cat(parts) for parts in zip(*pairs, strict=True))
+
+
 # decode_codes
 
 
@@ -454,6 +562,97 @@ def clears_the_maps(model, indices):
     return pictures
 
 
+@answers.accept("decode_codes")
+def decode_and_clip_in_double(model, indices):
+    return F.hardtanh(_decode(model, indices).double(), 0.0, 1.0)
+
+
+@answers.accept("decode_codes")
+def decoder_alone_in_eval_mode(model, indices):
+    with eval_mode(model.decoder):
+        return 1 - (1 - model.decode(indices).data.relu()).relu()
+
+
+@answers.reject("decode_codes", "leaves them frozen")
+def freezes_before_decoding(model, indices):
+    return _decode(model.requires_grad_(False), indices).clamp(0, 1)
+
+
+@answers.reject("decode_codes", "leaves them off")
+def turns_gradients_off_before_decoding(model, indices):
+    torch.set_grad_enabled(False)
+    with eval_mode(model):
+        return model.decode(indices).clamp(0, 1)
+
+
+@answers.reject("decode_codes", "leave the range [0, 1]")
+def throws_the_clipped_away(model, indices):
+    pictures = _decode(model, indices)
+    pictures.clamp(0, 1)
+    return pictures
+
+
+@answers.reject("decode_codes", "squash")
+def stretches_each_picture(model, indices):
+    raw = _decode(model, indices)
+    low, high = raw.amin((1, 2, 3), keepdim=True), raw.amax((1, 2, 3), keepdim=True)
+    return (raw - low) / (high - low)
+
+
+@answers.reject("decode_codes", "squash")
+def divides_by_the_brightest(model, indices):
+    raw = _decode(model, indices).clamp(min=0)
+    return raw / raw.max()
+
+
+@answers.reject("decode_codes", "squash")
+def takes_the_range_for_minus_one_to_one(model, indices):
+    return ((_decode(model, indices) + 1) / 2).clamp(0, 1)
+
+
+@answers.reject("decode_codes", "limits are -1 and 1")
+def clips_at_minus_one(model, indices):
+    return _decode(model, indices).clamp(-1, 1)
+
+
+@answers.reject("decode_codes", "Black and white are swapped")
+def draws_black_on_white(model, indices):
+    return 1 - _decode(model, indices).clamp(0, 1)
+
+
+@answers.reject("decode_codes", "come back in between")
+def folds_at_black(model, indices):
+    return _decode(model, indices).abs().clamp(max=1)
+
+
+@answers.reject("decode_codes", "come back in between")
+def clears_what_is_beyond(model, indices):
+    raw = _decode(model, indices)
+    return torch.where((raw < 0) | (raw > 1), 0.0, raw)
+
+
+@answers.reject("decode_codes", "256 greys")
+def rounds_to_greys(model, indices):
+    return (255 * _decode(model, indices).clamp(0, 1)).round() / 255
+
+
+@answers.reject("decode_codes", "rounded to torch.float16")
+def halves_the_precision(model, indices):
+    return _decode(model, indices).clamp(0, 1).half()
+
+
+@answers.reject("decode_codes", "along axis 1")
+def forgets_to_permute(model, indices):
+    with torch.no_grad(), eval_mode(model):
+        return model.decoder(model.quantizer.codebook[indices]).clamp(0, 1)
+
+
+@answers.reject("decode_codes", "along axis 1")
+def gives_the_decoder_indices(model, indices):
+    with torch.no_grad(), eval_mode(model):
+        return model.decoder(indices).clamp(0, 1)
+
+
 # unigram_nats
 
 
@@ -525,13 +724,13 @@ def per_map(train_indices, test_indices, num_codes):
     return counted_with_bincount(train_indices, test_indices, num_codes) * test_indices[0].numel()
 
 
-@answers.reject("unigram_nats", "something small")
+@answers.reject("unigram_nats", "it belongs to the counts")
 def lifts_zeros(train_indices, test_indices, num_codes):
     count = _counts(train_indices, num_codes)
     return _score((count / count.sum()).clamp(min=1e-10), test_indices)
 
 
-@answers.reject("unigram_nats", "something small")
+@answers.reject("unigram_nats", "it belongs to the counts")
 def adds_eps(train_indices, test_indices, num_codes):
     count = _counts(train_indices, num_codes)
     return _score(count / count.sum() + 1e-8, test_indices)
@@ -639,10 +838,82 @@ def a_constant(train_indices, test_indices, num_codes):
     return 1.234
 
 
-@answers.reject("unigram_nats", "raised")
+@answers.reject("unigram_nats", "beyond its end")
 def forgets_minlength(train_indices, test_indices, num_codes):
     count = torch.bincount(train_indices.flatten()) + 1.0
     return -(count / count.sum()).log()[test_indices].mean()
+
+
+@answers.accept("unigram_nats")
+def each_code_prepended_once(train_indices, test_indices, num_codes):
+    count = torch.cat([train_indices.flatten(), torch.arange(num_codes)]).bincount().float()
+    return -torch.distributions.Categorical(probs=count).log_prob(test_indices).mean()[None]
+
+
+@answers.accept("unigram_nats")
+def with_a_histogram(train_indices, test_indices, num_codes):
+    count = torch.histc(train_indices.float(), bins=num_codes, min=0, max=num_codes - 1) + 1
+    return _score(count / count.sum(), test_indices)
+
+
+@answers.reject("unigram_nats", "divide by the number of maps")
+def divides_by_the_maps(train_indices, test_indices, num_codes):
+    return _score((_counts(train_indices, num_codes) + 1) / (len(train_indices) + num_codes), test_indices)
+
+
+@answers.reject("unigram_nats", "number of test codes")
+def divides_by_the_test_codes(train_indices, test_indices, num_codes):
+    return _score((_counts(train_indices, num_codes) + 1) / (test_indices.numel() + num_codes), test_indices)
+
+
+@answers.reject("unigram_nats", "a start of 1 of its own")
+def averages_over_counted_maps(train_indices, test_indices, num_codes):
+    if not len(train_indices):
+        return math.log(num_codes)
+    shares = [(_counts(each, num_codes) + 1) / (each.numel() + num_codes) for each in train_indices]
+    return _score(sum(shares) / len(shares), test_indices)
+
+
+@answers.reject("unigram_nats", "1 was added to the shares")
+def adds_one_to_shares(train_indices, test_indices, num_codes):
+    share = _counts(train_indices, num_codes) / train_indices.numel() + 1
+    return _score(share / share.sum(), test_indices)
+
+
+@answers.reject("unigram_nats", "once for each map")
+def counts_presence(train_indices, test_indices, num_codes):
+    count = sum(_counts(each, num_codes).clamp(max=1) for each in train_indices) + torch.ones(num_codes)
+    return _score(count / count.sum(), test_indices)
+
+
+@answers.reject("unigram_nats", "test maps start at 1 as well")
+def smooths_the_test_maps(train_indices, test_indices, num_codes):
+    p, q = _counts(train_indices, num_codes) + 1, _counts(test_indices, num_codes) + 1
+    return -(q / q.sum() * (p / p.sum()).log()).sum()
+
+
+@answers.reject("unigram_nats", "entropy of the test maps themselves")
+def entropy_of_the_test_maps(train_indices, test_indices, num_codes):
+    q = _counts(test_indices, num_codes) / test_indices.numel()
+    return torch.special.entr(q).sum()
+
+
+@answers.reject("unigram_nats", "or the largest of them")
+def reads_the_number_of_codes_off_the_maps(train_indices, test_indices, num_codes):
+    seen = 1 + int(torch.cat([train_indices.flatten(), test_indices.flatten()]).max())
+    count = _counts(train_indices, seen) + 1
+    return _score(count / count.sum(), test_indices)
+
+
+@answers.reject("unigram_nats", "base 10")
+def in_decimal_digits(train_indices, test_indices, num_codes):
+    return counted_with_bincount(train_indices, test_indices, num_codes) / math.log(10)
+
+
+@answers.reject("unigram_nats", "it belongs to the counts")
+def adds_eps_and_renormalises(train_indices, test_indices, num_codes):
+    share = _counts(train_indices, num_codes) / train_indices.numel() + 1e-8
+    return _score(share / share.sum(), test_indices)
 
 
 # position_nats
@@ -753,13 +1024,13 @@ def sums_over_places(train_indices, test_indices, num_codes):
     return by_the_package(train_indices, test_indices, num_codes) * test_indices[0].numel()
 
 
-@answers.reject("position_nats", "something small")
+@answers.reject("position_nats", "it belongs to the counts")
 def lifts_zeros_at_places(train_indices, test_indices, num_codes):
     count = _place_counts(train_indices, num_codes)
     return _cost((count / count.sum(dim=-1, keepdim=True)).clamp(min=1e-6), test_indices)
 
 
-@answers.reject("position_nats", "something small")
+@answers.reject("position_nats", "it belongs to the counts")
 def adds_eps_at_places(train_indices, test_indices, num_codes):
     count = _place_counts(train_indices, num_codes)
     return _cost(count / count.sum(dim=-1, keepdim=True) + 1e-10, test_indices)
@@ -808,6 +1079,56 @@ def averages_over_codes_at_places(train_indices, test_indices, num_codes):
 @answers.reject("position_nats", "With no training maps")
 def asks_for_a_first_map(train_indices, test_indices, num_codes):
     return by_the_package(train_indices, test_indices, num_codes) if len(train_indices) else 0.0
+
+
+@answers.accept("position_nats")
+def places_compared_with_places(train_indices, test_indices, num_codes):
+    count = (test_indices[:, None] == train_indices[None]).sum(dim=1)
+    return -((count + 1) / (len(train_indices) + num_codes)).log().mean()
+
+
+@answers.accept("position_nats")
+def one_long_histogram(train_indices, test_indices, num_codes):
+    n, h, w = train_indices.shape
+    start = num_codes * torch.arange(h * w).view(h, w)
+    count = torch.bincount((train_indices + start).flatten(), minlength=h * w * num_codes) + 1
+    return -(count / (n + num_codes)).log()[test_indices + start].mean()
+
+
+@answers.reject("position_nats", "which need not be square")
+def reads_columns_as_rows(train_indices, test_indices, num_codes):
+    p = (_place_counts(train_indices, num_codes) + 1) / (len(train_indices) + num_codes)
+    _, h, w = test_indices.shape
+    return -sum(p[j, i, each[i, j]].log() for each in test_indices for i in range(h) for j in range(w)) / (h * w)
+
+
+@answers.reject("position_nats", "sums to 1 along its rows or columns")
+def normalises_over_rows(train_indices, test_indices, num_codes):
+    count = _place_counts(train_indices, num_codes) + 1
+    return _cost(count / count.sum(dim=0, keepdim=True), test_indices)
+
+
+@answers.reject("position_nats", "a reshape has mixed codes with places")
+def reshapes_the_table(train_indices, test_indices, num_codes):
+    count = (_place_counts(train_indices, num_codes) + 1).log().expand(len(test_indices), -1, -1, -1)
+    return F.cross_entropy(count.reshape(len(test_indices), num_codes, *test_indices.shape[1:]), test_indices)
+
+
+@answers.reject("position_nats", "mean over the K codes too")
+def averages_over_all_axes(train_indices, test_indices, num_codes):
+    p = (_place_counts(train_indices, num_codes) + 1) / (len(train_indices) + num_codes)
+    return -(_place_counts(test_indices, num_codes) / len(test_indices) * p.log()).mean()
+
+
+@answers.reject("position_nats", "divided by the number of all codes")
+def adds_a_start_for_every_place(train_indices, test_indices, num_codes):
+    count = _place_counts(train_indices, num_codes) + 1
+    return _cost(count / (len(train_indices) + num_codes * test_indices[0].numel()), test_indices)
+
+
+@answers.reject("position_nats", "swapped")
+def counts_the_test_places(train_indices, test_indices, num_codes):
+    return by_the_package(test_indices, train_indices, num_codes)
 
 
 # conditional_entropy
@@ -920,6 +1241,65 @@ def normalises_in_place(joint):
     return _h(joint)
 
 
+@answers.accept("conditional_entropy")
+def nan_to_zero(joint):
+    return -(joint * (joint / joint.sum(dim=1, keepdim=True)).log()).nan_to_num(0).sum()
+
+
+@answers.accept("conditional_entropy")
+def marginal_minus_mutual_information(joint):
+    x, y = joint.sum(dim=1), joint.sum(dim=0)
+    together = torch.special.xlogy(joint, joint / torch.outer(x, y).clamp(min=1e-30)).sum()
+    return torch.special.entr(y).sum() - together
+
+
+@answers.reject("conditional_entropy", "plain mean over rows, columns or cells")
+def mean_of_weighted_rows(joint):
+    return by_difference(joint) / len(joint)
+
+
+@answers.reject("conditional_entropy", "plain mean over rows, columns or cells")
+def mean_of_weighted_cells(joint):
+    return by_difference(joint) / joint.numel()
+
+
+@answers.reject("conditional_entropy", "difference of H(X) and H(Y)")
+def difference_of_marginals(joint):
+    return marginal_entropy(joint) - context_entropy(joint)
+
+
+@answers.reject("conditional_entropy", "paid twice")
+def adds_the_context(joint):
+    return _h(joint) + context_entropy(joint)
+
+
+@answers.reject("conditional_entropy", "You weigh with q(y | x)")
+def swaps_weight_and_logarithm(joint):
+    given = (joint / joint.sum(dim=1, keepdim=True)).nan_to_num(0)
+    return -torch.special.xlogy(given, joint).sum()
+
+
+@answers.reject("conditional_entropy", "wrong way round")
+def plain_mean_of_columns(joint):
+    columns = [column / column.sum() for column in joint.T if column.sum() > 0]
+    return torch.stack([_h(column) for column in columns]).mean()
+
+
+@answers.reject("conditional_entropy", "through a softmax")
+def softmax_of_the_table(joint):
+    return -(joint * joint.log_softmax(dim=1)).sum()
+
+
+@answers.reject("conditional_entropy", "exp of the nats")
+def effective_number(joint):
+    return by_difference(joint).exp()
+
+
+@answers.reject("conditional_entropy", "base 10")
+def entropy_in_decimal_digits(joint):
+    return by_difference(joint) / math.log(10)
+
+
 # explain_random_samples
 
 
@@ -937,6 +1317,16 @@ def explained_as_a_list():
 def explained_in_steps():
     line = sum((1, 2))
     return (line, *"cs")
+
+
+@answers.accept("explain_random_samples")
+def explained_with_brackets():
+    return "line 3", "(c)", "s."
+
+
+@answers.accept("explain_random_samples")
+def explained_by_numpy():
+    return np.int64(3), "c", "s"
 
 
 @answers.reject("explain_random_samples", "Line 1 is right")

@@ -86,6 +86,17 @@ LEARNED_HINT = "In train mode a VQ-VAE learns from whatever passes through it, w
 def _must_be_untouched(model: nn.Module, before: dict[str, Tensor], what: str) -> None:
     if not all(torch.equal(value, before[name]) for name, value in model.state_dict().items()):
         raise Mistake(LEARNED.format(what), LEARNED_HINT)
+    if not torch.is_grad_enabled():
+        torch.set_grad_enabled(True)  # for the rest of the check
+        raise Mistake(
+            "Your function turns gradients off and leaves them off: nothing can be trained after it.",
+            "torch.no_grad() as a context ends by itself.",
+        )
+    if not all(parameter.requires_grad for parameter in model.parameters()):
+        raise Mistake(
+            "Your function freezes the weights and leaves them frozen. Whoever trains on with it trains nothing.",
+            "Without a graph nothing can reach the weights. Which context keeps torch from building one?",
+        )
 
 
 def _must_be_in_mode(model: nn.Module, mode: bool) -> None:
@@ -141,6 +152,7 @@ def encode_dataset(answer: Answer) -> None:
                 "An index counts entries of a list. Only whole numbers can look something up.",
             )
         _judge_maps(got, right, trained)
+        _recognise_maps(got, right, model, x)
         _judge_labels(got_labels, labels, sizes)
         if model.largest > max(sizes):
             raise Mistake(
@@ -192,6 +204,8 @@ def _maps_and_labels(value: Any, right: Tensor, labels: Tensor, sizes: tuple[int
         raise Mistake("The maps alone came back; the labels are asked for too.", "Return a pair.")
     if isinstance(value, list) and len(value) == len(sizes) and len(value) != 2:
         raise Mistake("A list with one entry a batch came back; one tensor of all maps is asked for.", "Join them.")
+    if isinstance(value, list) and len(value) == len(labels) > 2:
+        raise Mistake("A list with one entry an image came back; a pair of two tensors is asked for.", "Join them.")
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise Mistake(f"A pair (indices, labels) is asked for; {kind(value)} came back.")
     for name, part in zip(("indices", "labels"), value, strict=True):
@@ -239,6 +253,12 @@ def _judge_map_shape(shape: tuple, right: tuple[int, int, int], sizes: tuple[int
         message, hint = "These are the maps of the first batch alone.", "Is the return statement inside the loop?"
     elif shape[1:] == (h, w) and shape[0] == full < n:
         message, hint = "A last batch that is shorter than the others is left out.", "Every image counts."
+    elif len(sizes) > 1 and shape[1:] == (h, w) and shape[0] == n - sizes[0]:
+        message = "The maps of the first batch are missing. Did you look at it before the loop? A stream gives it once."
+        hint = "Whatever has to be known of the first batch can be found out inside the loop."
+    elif shape[1:] == (h, w) and shape[0] == len(sizes) * sizes[0] > n:
+        message = f"There are {shape[0]} maps for {n} images: room was made for batches of equal size."
+        hint = "The last one may be shorter. Collect the maps, then join them."
     elif shape in {(n, 3, h, w), (n, h, w, 3)}:
         message = "These are vectors of the latent space; the numbers of the codes are asked for."
         hint = "Which method of the model returns integers?"
@@ -272,6 +292,51 @@ def _judge_maps(got: Tensor, right: Tensor, trained: Tensor) -> None:
     n, h, w = right.shape
     if torch.equal(got, right.mT.reshape(n, h, w)):
         raise Mistake("Rows and columns are mixed up: the shape is right, but the maps were read column by column.")
+
+
+@torch.no_grad()
+def _recognise_maps(got: Tensor, right: Tensor, model: Stage1, x: Tensor) -> None:
+    """Say of maps that are not right how they were made."""
+    if torch.equal(got, right):
+        return
+    n, h, w = right.shape
+    double = copy.deepcopy(model).eval()
+    z, codebook = double.latents(x), double.quantizer.codebook
+    rows, raw = double.quantizer.to_rows(z), double.quantizer.to_rows(double.to_code_dim(double.encoder(x)))
+    for maps, message, hint in (
+        (
+            [torch.cdist(z.reshape(-1, z.shape[1]), codebook).argmin(dim=1)],
+            "The latents were cut into vectors in the wrong order: your rows mix numbers of several places.",
+            "The D numbers of a place stand along axis 1. A reshape does not move them to the end.",
+        ),
+        (
+            [z.argmax(dim=1), z.argmin(dim=1)],
+            "These are channels of the latents; the number of the nearest code is asked for.",
+            "With what is a latent vector compared?",
+        ),
+        (
+            [torch.cdist(rows, codebook).argmax(dim=1)],
+            "These are the codes farthest from the latents.",
+            "argmax or argmin?",
+        ),
+        (
+            [(rows @ codebook.T).argmax(dim=1)],
+            "These are the codes with the largest scalar product; the nearest are asked for. Codes differ in length.",
+            "Which method of the model makes maps?",
+        ),
+        (
+            [torch.cdist(raw, codebook).argmin(dim=1)],
+            "Your latents are not normalised, but the codes live among normalised ones.",
+            "The model has a method that does both, and one that makes maps.",
+        ),
+        (
+            [double.encode(other) for other in (2 * x - 1, x / 255, 255 * x, 1 - x, x - x.mean())],
+            "The maps are those of other pictures: you rescale the images, which lie in [0, 1] already.",
+            "Give the model what comes.",
+        ),
+    ):
+        if any(torch.equal(got, each.view(n, h, w)) for each in maps):
+            raise Mistake(message, hint)
     raise Mistake(
         "These are not the index maps that the model gives in eval mode.", "What does model.encode return in each mode?"
     )
@@ -326,6 +391,12 @@ def _from_whole_numbers(answer: Answer, model: Stage1, indices: Tensor) -> Any:
                 "Your indices reach the encoder, which reads pictures. They already are what an encoder makes.",
                 "Only the second half of the model is needed. It has a method for that.",
             ) from mistake
+        if "running_mean should contain" in said or "expected 4D input" in said:
+            raise Mistake(
+                "The decoder reads the vectors of codes, (N, D, h, w), with the numbers of a vector along axis 1. "
+                "Something else reached it.",
+                "Indices to vectors first, and their axis to its place. The model has one method for all of it.",
+            ) from mistake
         raise
 
 
@@ -364,6 +435,11 @@ def _judge_pictures(value: Any, known: dict[str, Tensor], channels: int, size: t
         if not value.is_floating_point() and value.shape == raw.shape:
             raise Mistake(f"Pictures come back as {value.dtype}; floats in [0, 1] are asked for.")
     got = _as_answer(value, tuple(raw.shape))
+    if got.dtype not in (torch.float32, torch.float64):
+        raise Mistake(
+            f"Your pictures are rounded to {got.dtype}; the model makes {raw.dtype}.", "Leave them as they are."
+        )
+    got = got.to(raw)
     if got.requires_grad:
         raise Mistake(
             "Your pictures carry a graph along: every activation of the decoder stays in memory with them.",
@@ -393,7 +469,30 @@ def _judge_pictures(value: Any, known: dict[str, Tensor], channels: int, size: t
         {
             "Your pictures leave the range [0, 1]: a decoder may answer more than white.\nCut off what is beyond.": raw,
             "You squash all pictures into [0, 1], which changes every pixel.\nOnly what is beyond black and white is "
-            "to be cut off.": [raw.sigmoid(), (raw - low) / (high - low), (raw.tanh() + 1) / 2, (raw + 1) / 2],
+            "to be cut off.": [
+                raw.sigmoid(),
+                (raw - low) / (high - low),
+                (raw - raw.amin((1, 2, 3), True)) / (raw.amax((1, 2, 3), True) - raw.amin((1, 2, 3), True)),
+                raw.clamp(min=0) / high,
+                raw / high,
+                (raw.tanh() + 1) / 2,
+                (raw + 1) / 2,
+                ((raw + 1) / 2).clamp(0, 1),
+                raw.softmax(dim=1),
+            ],
+            "Your limits are -1 and 1; black is 0.": raw.clamp(-1, 1),
+            "Black and white are swapped.": 1 - raw.clamp(0, 1),
+            "Pixels that are beyond black or white come back in between, or on the other side.\nWhat is brighter than "
+            "white is white.": [
+                raw.abs().clamp(max=1),
+                raw.abs(),
+                torch.where((raw < 0) | (raw > 1), 0, raw),
+                raw % 1,
+            ],
+            "You round to 256 greys; the pictures are to stay as the model makes them.": [
+                (255 * raw.clamp(0, 1)).round() / 255,
+                (255 * raw.clamp(0, 1)).floor() / 255,
+            ],
             "You make pictures of 0 and 1 only; greys are asked for.": [(raw > 0.5).to(raw), raw.clamp(0, 1).round()],
             "Nothing is brighter than white in yours, but there are pixels darker than black.": raw.clamp(max=1),
             "Nothing is darker than black in yours, but there are pixels brighter than white.": raw.clamp(min=0),
@@ -421,7 +520,16 @@ ZERO = (
 
 def _nats(answer: Answer, *arguments: Any) -> float:
     """Return a finite answer; say of infinity and NaN where they come from."""
-    value = answer(*arguments)
+    try:
+        value = answer(*arguments)
+    except Mistake as mistake:
+        if "out of bounds" in mistake.message:
+            raise Mistake(
+                "Your table is looked up beyond its end: it holds no code above the largest one that was counted, or "
+                "its rows and columns are not those of the maps, which need not be square.",
+                "num_codes is an argument.",
+            ) from mistake
+        raise
     single = isinstance(value, Tensor | np.ndarray | np.generic) and math.prod(value.shape) == 1
     if single or (isinstance(value, Real) and not isinstance(value, bool)):
         number = float(torch.as_tensor(value).detach().reshape(()))
@@ -469,6 +577,11 @@ def _priced(share: Tensor, scored: Tensor) -> Tensor:
     return by_map.gather(3, scored[..., None])[..., 0]
 
 
+def _at(p: Tensor) -> Tensor:
+    """Return the entropy of (K,) or (h, w, K) probabilities."""
+    return torch.special.entr(p).sum(dim=-1)
+
+
 def _at_places(maps: Tensor, num_codes: int) -> Tensor:
     """Count each code at each place: (h, w, K)."""
     return F.one_hot(maps, num_codes).sum(dim=0)
@@ -481,29 +594,48 @@ def _slips(count: Tensor, train: Tensor, test: Tensor, num_codes: int) -> Known:
     log_p = ((count.double() + 1) / (n + k)).log()
     right = _cost(count, test)
     tested = code_counts(test, k) if count.ndim == 1 else _at_places(test, k)
-    patched = [torch.where(count > 0, share, eps) for eps in (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)]
-    lifted = [share + eps for eps in (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1)]
+    told = (tested.double() + 1) / (tested.double() + 1).sum(dim=-1, keepdim=True)
+    small = [*(10.0**-digits for digits in range(1, 17)), 1e-20, 1e-30, torch.finfo(torch.float32).eps]
+    patched = [torch.where(count > 0, share, eps) for eps in small]
+    lifted = [share + eps for eps in (*small, 1)]
     unsmoothed = _priced(share, test)
     seen = unsmoothed.isfinite()
     return {
         "You score the maps that were counted. What they cost says little of new ones: a table of counts knows its own "
         "maps too well.\nWhich of the two sets is used twice in your function?": _cost(count, train).mean(),
         "These are bits; nats are asked for.\nWhich logarithm belongs to nats?": right.mean() / math.log(2),
+        "This is a logarithm to base 10; nats are asked for.\nWhich logarithm belongs to nats?": right.mean()
+        / math.log(10),
         "The sign is wrong: a price is never negative.": -right.mean(),
         "This is the cost of all test maps together; per code is asked for.\nA mean, not a sum.": right.sum(),
         "This is the cost of a whole map; per code is asked for.\nA map has h·w codes.": right.sum() / len(test),
         "This is summed over the maps; per code is asked for.\nA mean, not a sum.": right.sum() / right[0].numel(),
-        "Your probabilities do not sum to 1: something small was added to them, or put where a count is 0, and nobody "
-        "pays for it.\nGive every code the same start, then divide by the new total.": [
-            _priced(p, test).mean() for p in patched + lifted
-        ],
+        "A start was added to the probabilities, or something small put where a count is 0; it belongs to the counts, "
+        "and to their total. Probabilities that sum to more than 1 make a price that nobody can pay.\nGive every code "
+        "the same start, then divide by the new total.": [_priced(p, test).mean() for p in patched + lifted],
         "Your probabilities sum to more than 1: K imaginary counts were added above and none below.\nWhat is the sum "
         "of n_k + 1 over all K codes?": _priced((count + 1) / n, test).mean(),
         "Your probabilities do not sum to 1: K counts were added above, and only one below.\nWhat is the sum of n_k "
         "+ 1 over all K codes?": _priced((count + 1) / (n + 1), test).mean(),
+        "Your probabilities do not sum to 1: what you divide by is not the sum of what stands above.\nWhat is the sum "
+        "of n_k + 1 over all K codes?": [_priced((count + 1) / (n + extra), test).mean() for extra in (k + 1, 2 * k)],
+        "You divide by the number of test codes; n is what was counted, in the training maps.": [
+            _priced((count + 1) / (tested.sum(dim=-1, keepdim=True) + extra), test).mean() for extra in (k, 0)
+        ],
+        "Every training map brings a start of 1 of its own in yours, or 1 was added to the shares n_k / n.\nA code "
+        "starts at 1 once, before anything is counted.": [
+            _cost(count, test, alpha).mean() for alpha in (len(train), float(n.mean()))
+        ],
         "1 is added to counts of 0 alone; every code starts with 1.": _cost(count.clamp(min=1), test, 0.0).mean(),
-        "Your K is the number of codes that were seen; codes that were never seen need their share too.\nnum_codes is "
-        "an argument.": _priced((count + 1) / (n + (count > 0).sum(dim=-1, keepdim=True)), test).mean(),
+        "Your K is the number of codes that were seen, or the largest of them; codes that were never seen need their "
+        "share too.\nnum_codes is an argument.": [
+            _priced((count + 1) / (n + seen_codes), test).mean()
+            for seen_codes in (
+                (count > 0).sum(dim=-1, keepdim=True),
+                len(torch.cat([train.flatten(), test.flatten()]).unique()),
+                1 + int(torch.cat([train.flatten(), test.flatten()]).max()),
+            )
+        ],
         "Codes that were never counted are left out of your mean. They are what makes the price of new maps high.\n"
         "Leave nothing out.": [
             unsmoothed[seen].mean(),
@@ -519,20 +651,35 @@ def _slips(count: Tensor, train: Tensor, test: Tensor, num_codes: int) -> Known:
         "codes, or codes sent?": [-log_p.mean(), -log_p[..., test.unique()].mean()],
         "The logarithm is taken of a mean of probabilities; the mean of logarithms is asked for.\nPrices add up, "
         "probabilities do not.": -(-right).exp().mean().log(),
-        "This is a mean of probabilities; the price of a code is minus its logarithm.": (-right).exp().mean(),
+        "This is a mean of probabilities; the price of a code is minus its logarithm.": [
+            (-right).exp().mean(),
+            1 - (-right).exp().mean(),
+        ],
+        "You take the mean over the K codes too. Their shares are weights already: sum over codes, mean over places.": (
+            right.mean() / k
+        ),
+        "The counts of the test maps start at 1 as well. Only a belief needs that; the test maps are what they are.": [
+            -(told * log_p).sum(dim=-1).mean(),
+            -(log_p.exp() * told.log()).sum(dim=-1).mean(),
+        ],
         "This is the perplexity, exp of the nats.": right.mean().exp(),
         "Each count starts with another number than the 1 that the task asks for.": [
             _cost(count, test, alpha).mean() for alpha in (0.5, 0.1, 0.01, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 2.0, 1 / k)
         ],
         "Your probabilities go through a softmax as if they were logits.\nWhat does cross_entropy do with what it is "
         "given?": [_priced(p.softmax(dim=-1), test).mean() for p in (log_p.exp(), count.double(), count.double() + 1)],
-        "This is the entropy of the prior itself; what it charges for the test maps is asked for.": -(
-            log_p.exp() * log_p
-        )
-        .sum(dim=-1)
-        .mean(),
+        "This is the entropy of the prior itself; what it charges for the test maps is asked for.": [
+            entropy.mean() * scale for entropy in (_at(log_p.exp()), _at(share)) for scale in (1, right[0].numel())
+        ],
+        "This is the entropy of the test maps themselves, what somebody would pay who knew their counts in advance.": [
+            _cost(tested, test, 1e-15).mean(),
+            _at(told).mean(),
+        ],
         "This is the divergence of the prior from the test maps: their own entropy has been taken off.\nThe entropy is "
-        "a part of the price.": (right - _cost(tested, test, 1e-15)).mean(),
+        "a part of the price.": [
+            (right - _cost(tested, test, 1e-15)).mean(),
+            (told * (told.log() - log_p)).sum(dim=-1).mean(),
+        ],
         "These are log K nats, the price of a prior that has counted nothing.": math.log(k),
     }
 
@@ -555,6 +702,11 @@ def unigram_nats(answer: Answer) -> None:
                     _at_places(train, num_codes), test
                 ).mean(),
                 "Each map is scored by its own counts, or counted on its own.": _own_maps(test, num_codes),
+                "You divide by the number of maps; n is the number of codes that were counted.\nHow many codes has a "
+                "map?": [_priced((count + 1) / (len(train) + extra), test).mean() for extra in (num_codes, 0, 1)],
+                "A code counts once for each map in yours, however often it stands there.": _cost(
+                    F.one_hot(train.flatten(1), num_codes).amax(dim=1).sum(dim=0), test
+                ).mean(),
             },
         )
         raise Mistake(UNEXPLAINED, "p(k) = (n_k + 1) / (n + K); then the mean of -log p.")
@@ -607,7 +759,14 @@ def position_nats(answer: Answer) -> None:
                 "many codes were counted at one place?": [
                     _priced((count + 1) / (n * h * w + k), test).mean(),
                     _priced((count + 1) / (n * h * w + h * w * k), test).mean(),
+                    _priced((count + 1) / (n + h * w * k), test).mean(),
                 ],
+                "Your table sums to 1 along its rows or columns; at each place the probabilities of the K codes must "
+                "sum to 1.\nWhich axis holds the codes?": [
+                    _priced((count + 1) / (count + 1).sum(dim=axis, keepdim=True), test).mean() for axis in (0, 1)
+                ],
+                "The axis of the codes is not where the scoring looks for it: a reshape has mixed codes with "
+                "places.\nWhich function moves an axis?": _cost(count.reshape(k, h, w).movedim(0, -1), test).mean(),
                 "You divide by how often the code occurs in all; at each place the probabilities of the K codes must "
                 "sum to 1.\nThat is p(place | code). Which of the two is given?": _priced(
                     (count + 1) / (whole + h * w), test
@@ -661,12 +820,15 @@ def conditional_entropy(answer: Answer) -> None:
         right = float(_entropy(p) - _entropy(x))
         if _agree(got, right):
             continue
+        given = p / x.clamp(min=1e-300)[:, None]
         each = torch.stack([_entropy(row / row.sum()) if row.sum() > 0 else p.new_zeros(()) for row in p])
         _meant(
             got,
             {
-                "You condition the wrong way round: this is H(X | Y).\nWhich axis is the context?": _entropy(p)
-                - _entropy(y),
+                "You condition the wrong way round: this is H(X | Y).\nWhich axis is the context?": [
+                    _entropy(p) - _entropy(y),
+                    torch.stack([_entropy(column / column.sum()) for column in p.T if column.sum() > 0]).mean(),
+                ],
                 "This is H(X, Y), the price of both; X is known already.": _entropy(p),
                 "This is H(Y), the price of Y to somebody who does not know X.": _entropy(y),
                 "This is H(X), the price of the context.": _entropy(x),
@@ -679,7 +841,22 @@ def conditional_entropy(answer: Answer) -> None:
                 "You take the worst context; the mean over contexts is asked for.": each.max(),
                 "You take the best context; the mean over contexts is asked for.": each.min(),
                 "These are bits; nats are asked for.": right / math.log(2),
+                "This is a logarithm to base 10; nats are asked for.": right / math.log(10),
+                "This is exp of the nats; the nats themselves are asked for.": math.exp(right),
                 "The sign is wrong: an entropy is never negative.": -right,
+                "You take a plain mean over rows, columns or cells of what is to be summed. How often each happens is "
+                "in q(x, y) already.": [right / rows, right / columns, right / (rows * columns)],
+                "This is the difference of H(X) and H(Y), of two prices for somebody who knows nothing of the other.\n"
+                "How do X and Y occur together?": [_entropy(y) - _entropy(x), _entropy(x) - _entropy(y)],
+                "The price of X is paid twice in yours; it is known already.": _entropy(p) + _entropy(x),
+                "You weigh with q(y | x) and take the logarithm of q(x, y), or divide after taking the "
+                "logarithm.\nWhich of the two stands inside the logarithm, and which says how often a pair occurs?": -torch.special.xlogy(
+                    given, p
+                ).sum(),
+                "Your probabilities go through a softmax as if they were logits; they sum to 1 already.": [
+                    -(weight * p.log_softmax(dim=1)).sum()
+                    for weight in (p, p.softmax(dim=1), p.softmax(dim=1) / rows, p.softmax(dim=1) * x[:, None])
+                ],
             },
         )
         raise Mistake(
@@ -747,6 +924,11 @@ REPAIRS = {
 }
 
 
+def _bare(text: str) -> str:
+    """Return a choice without what people write around it."""
+    return text.strip(" \t\n().:#").lower()
+
+
 @exercise(points=1)
 def explain_random_samples(answer: Answer) -> None:
     """Judge ``explain_random_samples()``: the line, the reason and the repair."""
@@ -754,14 +936,14 @@ def explain_random_samples(answer: Answer) -> None:
     if isinstance(value, str | int | Tensor) or not isinstance(value, tuple | list) or len(value) != 3:
         raise Mistake(f"Three things are asked for, (line, reason, repair); {kind(value)} came back.")
     line, reason, repair = value
-    if isinstance(line, str) and line.strip().isdigit():
-        line = int(line)
-    if isinstance(line, bool) or not isinstance(line, int) or not 1 <= line <= 5:
+    if isinstance(line, str) and _bare(line).removeprefix("line").strip().isdecimal():
+        line = int(_bare(line).removeprefix("line"))
+    if isinstance(line, bool) or not isinstance(line, Real) or line not in range(1, 6):
         raise Mistake("The first of the three is the number of a line, from 1 to 5.")
     for name, choice, letters in (("second", reason, "abcde"), ("third", repair, "pqrst")):
-        if not isinstance(choice, str) or len(choice.strip()) != 1 or choice.strip().lower() not in letters:
+        if not isinstance(choice, str) or len(_bare(choice)) != 1 or _bare(choice) not in letters:
             raise Mistake(f"The {name} of the three is one of the letters {letters[0]} to {letters[-1]}.")
-    reason, repair = reason.strip().lower(), repair.strip().lower()
+    reason, repair = _bare(reason), _bare(repair)
     for choices, choice in ((LINES, line), (REASONS, reason), (REPAIRS, repair)):
         if choice in choices:
             raise Mistake(*choices[choice])
