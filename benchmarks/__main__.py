@@ -16,20 +16,25 @@ from benchmarks import sampling, training
 from benchmarks.measure import interleaved
 
 RESULTS = Path(__file__).with_name("results.md")
+# Each large block is then one of its own, and given back as soon as it is freed: what is in use can be read off.
+COUNTED = {"MALLOC_MMAP_THRESHOLD_": "65536"}
 # glibc returns large freed blocks to the system at once, and the next step pays for having them again. These keep them.
 RETAINED = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "100000000000"}
+TIME = "floor {ms:.1f} ms"
 
 
-def quantizers(device: str) -> list[list[dict]]:
-    """Measure all quantizers at all shapes."""
+def quantizers(device: str, what: str) -> list[dict]:
+    """Measure times or memory of all quantizers at all shapes."""
     from benchmarks import quantizer  # needs benchmarks/requirements.txt
 
+    if what == "memory":
+        return [quantizer.memory(shape, num_codes) for shape, num_codes in quantizer.SHAPES]
     return [quantizer.measure(shape, num_codes, device) for shape, num_codes in quantizer.SHAPES]
 
 
-def in_a_new_process(allocator: dict[str, str], device: str) -> list[list[dict]]:
-    """Measure the quantizers under another allocator setting, which a process reads when it starts."""
-    command = [sys.executable, "-m", "benchmarks", "--only-quantizers", "--device", device]
+def in_a_new_process(what: str, allocator: dict[str, str], device: str) -> list[dict]:
+    """Measure the quantizers under another setting of the allocator, which a process reads when it starts."""
+    command = [sys.executable, "-m", "benchmarks", "--quantizers", what, "--device", device]
     return json.loads(subprocess.run(command, env=os.environ | allocator, check=True, capture_output=True).stdout)
 
 
@@ -54,21 +59,19 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def quantizer_table(measured: list[list[dict]]) -> str:
-    """Return one row a quantizer, one column a shape: forward / with backward, and the extra memory."""
-    header = ["z_e, K"] + [
-        f"{tuple(first['shape'])}, {first['num_codes']}; floor {first['floor_ms']:.1f} ms, z_e {first['z_mib']:.1f} MiB"
-        for first, *_ in measured
+def quantizer_table(corner: str, measured: list[dict], entry: str, floor: str) -> str:
+    """Return one row a quantizer, one column a shape, each entry written as the templates say."""
+    from benchmarks import quantizer
+
+    header = [corner] + [
+        f"{shape}, K = {num_codes}; {floor.format(**found['floor'])}"
+        for (shape, num_codes), found in zip(quantizer.SHAPES, measured, strict=True)
     ]
-    body = []
-    for name in [row["name"] for row in measured[0]]:
-        cells = []
-        for rows in measured:
-            found = [row for row in rows if row["name"] == name]
-            cells += [f"{r['forward']:.2f} / {r['both']:.2f}, {r['mib']:.0f} MiB" for r in found] or [
-                "too large to try"
-            ]
-        body.append([name, *cells])
+    names = [name for name in measured[0] if name != "floor"]
+    body = [
+        [name, *(entry.format(**found[name]) if name in found else "too large to try" for found in measured)]
+        for name in names
+    ]
     return table(header, body)
 
 
@@ -120,10 +123,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--whole", action="store_true", help="run every naive sampling loop to its end (about an hour)")
-    parser.add_argument("--only-quantizers", action="store_true", help="print the quantizers' measurements as JSON")
+    parser.add_argument("--quantizers", choices=("times", "memory"), help="measure only these, and print JSON")
     options = parser.parse_args()
-    if options.only_quantizers:
-        print(json.dumps(quantizers(options.device)))
+    if options.quantizers:
+        print(json.dumps(quantizers(options.device, options.quantizers)))
         return
     where = torch.cuda.get_device_name() if options.device == "cuda" else processor()
     steps = training.measure(options.device)
@@ -133,10 +136,13 @@ def main() -> None:
         f"{where}, {torch.get_num_threads()} threads, {platform.system()}, Python {platform.python_version()}, "
         f"torch {torch.__version__}, vector-quantize-pytorch {version('vector-quantize-pytorch')}.",
         "## The whole quantizer",
-        "Default allocator:",
-        quantizer_table(in_a_new_process({}, options.device)),
-        "Memory retained (`MALLOC_MMAP_MAX_=0`, `MALLOC_TRIM_THRESHOLD_=100000000000`):",
-        quantizer_table(in_a_new_process(RETAINED, options.device)),
+        *(
+            quantizer_table(
+                corner, in_a_new_process("times", setting, options.device), "{forward:.2f} / {both:.2f}", TIME
+            )
+            for corner, setting in {"time, default allocator": {}, "time, memory retained": RETAINED}.items()
+        ),
+        quantizer_table("memory", in_a_new_process("memory", COUNTED, "cpu"), "{mib:.0f} MiB", "z_e {mib:.1f} MiB"),
         "## One training update",
         table(
             ["network", "update"],

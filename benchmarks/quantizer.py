@@ -67,8 +67,8 @@ def once(quantizer: Callable[[Tensor], tuple], z_e: Tensor, upstream: Tensor | N
         z_e.grad = None
 
 
-def measure(shape: tuple[int, int, int, int], num_codes: int, device: str = "cpu", rounds: int = 15) -> list[dict]:
-    """Return a row for each contestant: forward and forward with backward over the floor, extra memory in MiB."""
+def measure(shape: tuple[int, int, int, int], num_codes: int, device: str = "cpu", rounds: int = 15) -> dict[str, dict]:
+    """Return name -> times of each contestant over that of the floor, forward and with backward; the floor in ms."""
     torch.manual_seed(0)
     z_e = torch.randn(shape, device=device, requires_grad=True)
     upstream = torch.randn(shape, device=device)
@@ -84,16 +84,21 @@ def measure(shape: tuple[int, int, int, int], num_codes: int, device: str = "cpu
         methods[name] = lambda q=quantizer: once(q, z_e, None)
         methods[f"{name}, backward"] = lambda q=quantizer: once(q, z_e, upstream)
     seconds = interleaved(methods, rounds)
-    return [
-        {
-            "name": name,
-            "shape": shape,
-            "num_codes": num_codes,
+    return {"floor": {"ms": 1e3 * seconds["floor"]}} | {
+        name: {
             "forward": seconds[name] / seconds["floor"],
             "both": seconds[f"{name}, backward"] / seconds["floor"],
-            "mib": peak_mib(lambda q=quantizer: once(q, z_e, upstream)),
-            "z_mib": z_e.numel() * 4 / 2**20,
-            "floor_ms": 1e3 * seconds["floor"],
         }
-        for name, quantizer in quantizers.items()
-    ]
+        for name in quantizers
+    }
+
+
+def memory(shape: tuple[int, int, int, int], num_codes: int) -> dict[str, dict]:
+    """Return name -> MiB by which a call, forward and backward, raises the memory in use; as "floor" those of z_e."""
+    torch.manual_seed(0)
+    z_e = torch.randn(shape, requires_grad=True)
+    upstream = torch.randn(shape)
+    return {"floor": {"mib": z_e.numel() * 4 / 2**20}} | {
+        name: {"mib": peak_mib(lambda q=quantizer: once(q, z_e, upstream))}
+        for name, quantizer in contestants(shape, num_codes, "cpu").items()
+    }

@@ -70,6 +70,8 @@ def test_all_quantizers_return_latents_of_the_input_shape_and_a_loss(shape, num_
         z_q, loss = quantize(torch.randn(shape, requires_grad=True))
         assert z_q.shape == shape, name
         assert math.isfinite(loss.item()), name
+    assert set(quantizer.measure(shape, num_codes, rounds=1)) == {"floor", *found}
+    assert set(quantizer.memory(shape, num_codes)) == {"floor", *found}
 
 
 def test_the_results_on_the_page_are_stored():

@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from vqvae_course import quantize
 from vqvae_course.quantize import (
-    CHUNK_ROWS,
+    SCORES_AT_ONCE,
     EMAVectorQuantizer,
     VectorQuantizer,
     kmeans_init,
@@ -21,6 +21,7 @@ from vqvae_course.quantize import (
 )
 
 B, D, H, W, K = 2, 3, 4, 6, 5
+CHUNK = SCORES_AT_ONCE // K  # latents at once
 ELEMENTS = B * D * H * W
 BOTH = pytest.mark.parametrize("kind", [VectorQuantizer, EMAVectorQuantizer])
 
@@ -58,11 +59,11 @@ def assert_nearest(indices, z, codebook, tolerance=1e-4):
         (48, K, D),
         (11, 97, 1),
         (300, 33, 64),
-        (CHUNK_ROWS - 1, K, D),
-        (CHUNK_ROWS, K, D),
-        (CHUNK_ROWS + 1, K, D),
-        (2 * CHUNK_ROWS, K, D),
-        (2 * CHUNK_ROWS + 1, K, D),
+        (CHUNK - 1, K, D),
+        (CHUNK, K, D),
+        (CHUNK + 1, K, D),
+        (2 * CHUNK, K, D),
+        (2 * CHUNK + 1, K, D),
     ],
 )
 def test_nearest_code_agrees_with_a_broadcast(n, k, d):
@@ -157,12 +158,13 @@ class LargestTensor(TorchDispatchMode):
 
 @pytest.mark.parametrize("scale", [1.0, 1e-6], ids=["float32", "all rows compared again"])
 def test_memory_is_bounded_by_one_chunk(scale):
-    n, k, d = 3 * CHUNK_ROWS + 7, 40, D
+    k, d = 40, D
+    n = 3 * (SCORES_AT_ONCE // k) + 7
     z, codebook = 1 + scale * torch.randn(n, d), 1 + scale * torch.randn(k, d)
     codebook[0] = 1 + 1 / scale  # the other codes are so close together that float32 is unsure of each row
     with LargestTensor() as largest:
         nearest_code(z, codebook)
-    assert 0 < largest.numel <= max(CHUNK_ROWS * k, n * d) < n * k
+    assert 0 < largest.numel <= max(SCORES_AT_ONCE, n * d) < n * k
 
 
 @pytest.mark.parametrize(

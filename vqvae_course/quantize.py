@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-CHUNK_ROWS = 2048  # latents compared at once: memory stays at CHUNK_ROWS x K numbers, whatever N is
+SCORES_AT_ONCE = 2**20  # latents are compared in chunks of so many scores: memory stays, whatever N is
 
 
 class Quantized(NamedTuple):
@@ -67,23 +67,22 @@ def nearest_code(z: Tensor, codebook: Tensor) -> Tensor:
         code_norms = codes.square().sum(dim=1)  # (K,)
         # [z, 1] . [-2 e, |e|^2]: with one more coordinate the norms come with the product.
         table = torch.cat([-2 * codes, code_norms[:, None]], dim=1).T  # (D + 1, K)
-        size = min(CHUNK_ROWS, len(z))
-        longer = z.new_ones(size, len(table))  # buffers serve every chunk
-        scores = z.new_empty(size, len(codes))
         places = torch.arange(len(codes), dtype=dtype, device=z.device)
+        size = max(1, SCORES_AT_ONCE // len(codes))
+        longer = z.new_ones(min(size, len(z)), len(table))  # these two serve every chunk
+        scores = z.new_empty(min(size, len(z)), len(codes))
         indices = torch.empty(len(z), dtype=torch.int64, device=z.device)
-        for start in range(0, len(z), CHUNK_ROWS):
-            part = z[start : start + CHUNK_ROWS]
+        for part, found in zip(z.split(size), indices.split(size), strict=True):
             rows = longer[: len(part)]
             torch.sub(part, centre, out=rows[:, :-1])
             best, chosen = _least(torch.mm(rows, table, out=scores[: len(part)]), places)
-            row_norms = torch.linalg.vector_norm(rows, dim=1).square() - 1
+            row_norms = torch.linalg.vector_norm(rows[:, :-1], dim=1).square()
             # A score is off by a few units in the last place of the squares it is made of.
             rounding = 4 * torch.finfo(dtype).eps * (row_norms + code_norms.max())
             unsure = rounding > 1e-4 * (best + row_norms)
             if dtype == torch.float32 and unsure.any():
                 chosen[unsure] = _nearest_in_float64(part[unsure], codebook)
-            indices[start : start + CHUNK_ROWS] = chosen
+            found.copy_(chosen)
     return indices
 
 

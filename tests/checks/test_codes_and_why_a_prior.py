@@ -274,10 +274,16 @@ def numbers_the_images(model, batches):
     return maps, torch.arange(len(maps))
 
 
-@answers.reject("encode_dataset", "not the index maps")
+@answers.reject("encode_dataset", "One code stands everywhere")
 def constant_maps(model, batches):
     maps, labels = by_the_book(model, batches)
     return torch.zeros_like(maps), labels
+
+
+@answers.reject("encode_dataset", "not the index maps")
+def random_maps(model, batches):
+    maps, labels = by_the_book(model, batches)
+    return torch.randint_like(maps, model.config.num_codes), labels
 
 
 @answers.reject("encode_dataset", "images of the batches in place")
@@ -374,11 +380,6 @@ def reshapes_the_latents(model, batches):
 @answers.reject("encode_dataset", "largest scalar product")
 def by_scalar_product(model, batches):
     return _from_latents(model, batches, lambda z, codebook: (z.movedim(1, -1) @ codebook.T).argmax(dim=-1))
-
-
-@answers.reject("encode_dataset", "farthest from the latents")
-def the_farthest_code(model, batches):
-    return _from_latents(model, batches, lambda z, codes: torch.cdist(z.movedim(1, -1), codes[None]).argmax(dim=-1))
 
 
 @answers.reject("encode_dataset", "not normalised")

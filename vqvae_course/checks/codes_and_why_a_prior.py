@@ -340,6 +340,12 @@ def _recognise_maps(got: Tensor, right: Tensor, model: Stage1, x: Tensor) -> Non
         ]  # many roads lead to one code everywhere
         if any(torch.equal(got, each) for each in varied):
             raise Mistake(message, hint)
+    if len(got.unique()) == 1:
+        raise Mistake(
+            "One code stands everywhere in your maps: nothing was filled in, or the latents are not normalised, or you "
+            "rescale the images, or lengths instead of distances decide (the largest scalar product).",
+            "What does model.encode return?",
+        )
     raise Mistake(
         "These are not the index maps that the model gives in eval mode.", "What does model.encode return in each mode?"
     )
@@ -853,7 +859,7 @@ def conditional_entropy(answer: Answer) -> None:
                 "This is the difference of H(X) and H(Y), of two prices for somebody who knows nothing of the other.\n"
                 "How do X and Y occur together?": [_entropy(y) - _entropy(x), _entropy(x) - _entropy(y)],
                 "The price of X is paid twice in yours; it is known already.": _entropy(p) + _entropy(x),
-                "You weigh with q(y | x) and take the logarithm of q(x, y), or divide after taking the logarithm.\nWhich "
+                "You weigh with q(y | x) and take the logarithm of q(x, y), or divide after taking it.\nWhich "
                 "of the two stands inside the logarithm, and which says how often a pair occurs?": weighed,
                 "Your probabilities go through a softmax as if they were logits; they sum to 1 already.": [
                     -(weight * p.log_softmax(dim=1)).sum()
