@@ -433,6 +433,92 @@ class IgnoresFirst(nn.Module):
         return self.inner(v, h)
 
 
+@answers.accept("GatedLayer")
+class InTurns(Padded):
+    """Signals and valves in turns, even and odd channels."""
+
+    def gate(self, x):
+        return torch.tanh(x[:, ::2]) * torch.sigmoid(x[:, 1::2])
+
+
+@answers.accept("GatedLayer")
+class MasksItsWeightsAtEachCall(Padded):
+    """Full kernels whose hidden weights are set to 0 before each use, which no optimizer step survives."""
+
+    def __init__(self, hidden, kernel_size, first=False):
+        super().__init__(hidden, kernel_size, first)
+        self.extent = self.vertical.kernel_size[0]
+        self.vertical = nn.Conv2d(hidden, 2 * hidden, kernel_size, padding="same")
+
+    def above(self, v):
+        self.vertical.weight.data[:, :, self.extent :] = 0
+        return self.vertical(v)
+
+
+@answers.reject("GatedLayer", "is not tanh of one half times sigmoid of the other")
+class AddsDownstairs(Padded):
+    def combine(self, v, h):
+        above = self.above(v)
+        a, b = (self.left(h) + self.link(above)).chunk(2, dim=1)
+        return self.gate(above), self.out(torch.tanh(a) + torch.sigmoid(b))
+
+
+@answers.reject("GatedLayer", "in place of sigmoid there is another function")
+class HardSigmoid(Padded):
+    def combine(self, v, h):
+        above = self.above(v)
+        a, b = (self.left(h) + self.link(above)).chunk(2, dim=1)
+        return self.gate(above), self.out(torch.tanh(a) * F.hardsigmoid(b))
+
+
+@answers.reject("GatedLayer", "in place of tanh there is another function")
+class HardTanh(Padded):
+    def gate(self, x):
+        a, b = x.chunk(2, dim=1)
+        return F.hardtanh(a) * torch.sigmoid(b)
+
+
+@answers.reject("GatedLayer", "The link has weights of its own")
+class LinkWithoutWeights(Padded):
+    def combine(self, v, h):
+        above = self.above(v)
+        return self.gate(above), self.out(self.gate(self.left(h) + above))
+
+
+@answers.reject("GatedLayer", "it is not added")
+class LinkMultiplies(Padded):
+    def combine(self, v, h):
+        above, left = self.above(v), self.left(h)
+        return self.gate(above), self.out(self.gate(left + left * self.link(above)))
+
+
+@answers.reject("GatedLayer", "Pad with zeros")
+class CopiesOfTheEdge(Padded):
+    def above(self, v):
+        wide = F.pad(v, (self.r, self.r, 0, 0), mode="replicate")
+        return self.vertical(F.pad(wide, (0, 0, self.r, -1 if self.first else 0)))
+
+
+@answers.reject("GatedLayer", "another result the second time")
+class WithDropout(Padded):
+    def above(self, v):
+        return F.dropout(super().above(v), 0.1)
+
+
+@answers.reject("GatedLayer", "pair as (h, v)")
+class TheOtherWayRound(Padded):
+    def forward(self, v, h):
+        return super().forward(v, h)[::-1]
+
+
+@answers.reject("GatedLayer", "after it has been added")
+class ResidualBeforeTheOutput(Padded):
+    def forward(self, v, h):
+        above = self.above(v)
+        inner = self.gate(self.left(h) + self.link(above))
+        return self.gate(above), self.out(inner if self.first else inner + h)
+
+
 # class_bias
 
 
@@ -542,6 +628,18 @@ def times(x, labels, table):
     return gated(x * table[labels][:, :, None, None])
 
 
+@answers.reject("class_bias", "after tanh and sigmoid")
+def beside_the_factors(x, labels, table):
+    a, b = x.chunk(2, dim=1)
+    bias_a, bias_b = table[labels][:, :, None, None].chunk(2, dim=1)
+    return (torch.tanh(a) + bias_a) * (torch.sigmoid(b) + bias_b)
+
+
+@answers.reject("class_bias", "does not go through tanh")
+def linear_signal(x, labels, table):
+    return F.glu(x + table[labels][:, :, None, None], dim=1)
+
+
 @answers.reject("class_bias", "halves are added")
 def added_halves(x, labels, table):
     a, b = (x + table[labels][:, :, None, None]).chunk(2, dim=1)
@@ -591,6 +689,14 @@ def by_numpy(logits, indices):
 def by_one_hot_sum(logits, indices):
     hit = F.one_hot(indices, logits.shape[1]).movedim(-1, 1)
     return -(hit * logits.log_softmax(dim=1)).sum() / indices.numel()
+
+
+@answers.accept("nll")
+def by_numpy_in_single_precision(logits, indices):
+    x = logits.detach().numpy()
+    x = x - x.max(axis=1, keepdims=True)
+    picked = np.take_along_axis(x, indices.numpy()[:, None], 1)[:, 0]
+    return (np.log(np.exp(x).sum(axis=1)) - picked).mean()  # a np.float32
 
 
 @answers.reject("nll", "softmax before the cross-entropy")
@@ -744,6 +850,37 @@ def by_loop(prior, shape, labels=None, temperature=1.0, generator=None, choose=N
         p = (prior(indices, labels)[:, :, i, j].detach() / temperature).softmax(dim=1)
         indices[:, i, j] = choose(p)
     return indices
+
+
+@answers.accept("sample")
+@torch.no_grad()
+def by_growing(prior, shape, labels=None, temperature=1.0, generator=None):
+    """The map has no more rows than have been begun; codes race to be first, at rates of their probabilities."""
+    batch, height, width = shape
+    maps = torch.zeros(batch, 0, width, dtype=torch.long)
+    for _ in range(height):
+        maps = torch.cat([maps, torch.zeros(batch, 1, width, dtype=torch.long)], dim=1)
+        for j in range(width):
+            p = (prior(maps, labels)[:, :, -1, j].double() / temperature).softmax(dim=1)
+            maps[:, -1, j] = (p / torch.empty_like(p).exponential_(generator=generator)).argmax(dim=1)
+    return maps
+
+
+@answers.reject("sample", "the draw itself is wrong")
+def counts_the_sums_above(prior, shape, labels=None, temperature=1.0, generator=None):
+    def choose(p):
+        u = torch.rand(len(p), 1, generator=generator)
+        return (p.cumsum(dim=1) > u).sum(dim=1).clamp(max=p.shape[1] - 1)
+
+    return by_loop(prior, shape, labels, temperature, generator, choose)
+
+
+@answers.reject("sample", "the draw itself is wrong")
+def softmax_twice(prior, shape, labels=None, temperature=1.0, generator=None):
+    def choose(p):
+        return torch.multinomial(p.softmax(dim=1), 1, generator=generator)[:, 0]
+
+    return by_loop(prior, shape, labels, temperature, generator, choose)
 
 
 @answers.reject("sample", "argmax")
@@ -983,6 +1120,28 @@ def mean_entropy(logits, temperature):
 @answers.reject("temperature_entropy", "perplexity")
 def exponentiated(logits, temperature):
     return h((logits / temperature).softmax(dim=1)).exp()
+
+
+@answers.reject("temperature_entropy", "some lower bound")
+def bounded_temperature(logits, temperature):
+    return h((logits / max(temperature, 0.1)).softmax(dim=1))
+
+
+@answers.reject("temperature_entropy", "log Z is that of the logits at T = 1")
+def log_z_of_the_prior(logits, temperature):
+    p = (logits / temperature).softmax(dim=1)
+    return logits.logsumexp(dim=1) - (p * logits).sum(dim=1) / temperature
+
+
+@answers.reject("temperature_entropy", "mean of the logits is not divided")
+def mean_not_divided(logits, temperature):
+    p = (logits / temperature).softmax(dim=1)
+    return (logits / temperature).logsumexp(dim=1) - (p * logits).sum(dim=1)
+
+
+@answers.reject("temperature_entropy", "softmax runs over the rows")
+def softmax_over_rows(logits, temperature):
+    return h((logits / temperature).softmax(dim=0))
 
 
 @answers.reject("temperature_entropy", "not finite")

@@ -264,6 +264,41 @@ def by_the_package(net, H, W):
     return int(causality.is_causal(net, 1, H, W))
 
 
+@answers.accept("is_causal")
+def by_batched_gradients(net, H, W):
+    P = H * W
+    x = torch.randn(32, 1, H, W, requires_grad=True)
+    for channel in net(x).unbind(dim=1):
+        ones = torch.eye(P)[:, None].expand(P, 32, P)
+        (gradient,) = torch.autograd.grad(channel.flatten(1), x, ones, is_grads_batched=True, retain_graph=True)
+        if gradient.reshape(P, 32, P).abs().amax(dim=1).triu().any():  # (output, map, input)
+            return False
+    return np.bool_(True)
+
+
+@answers.accept("is_causal")
+def by_functional_jacobian(net, H, W):
+    net = copy.deepcopy(net)
+    for x in torch.randn(12, 1, 1, H, W):
+        J = torch.func.jacrev(net)(x).reshape(-1, H * W, H * W)
+        if J.abs().amax(dim=0).triu().any():
+            return False
+    return True
+
+
+@answers.accept("is_causal")
+def by_replacing_the_future(net, H, W):
+    with torch.no_grad():
+        for _ in range(4):
+            x, other = torch.randn(2, 16, 1, H, W)
+            for q in range(H * W):
+                later = (torch.arange(H * W) >= q).view(H, W)
+                same = net(x.where(~later, other)).flatten(2) == net(x).flatten(2)
+                if not same[..., : q + 1].all():
+                    return False
+    return True
+
+
 def detector(inputs=None, channels=None, forbidden=None, outputs=None, size=None):
     """Return a detector with one thing changed."""
 
@@ -316,6 +351,11 @@ def rows_below_only(net, H, W):
 @answers.reject("is_causal", "right below it")
 def own_row_only_is_watched(net, H, W):
     return detector(forbidden=lambda felt, p, H, W: felt.view(H, W)[p // W, p % W :])(net, H, W)
+
+
+@answers.reject("is_causal", "below it on the left")
+def lower_right_quarter_is_watched(net, H, W):
+    return detector(forbidden=lambda felt, p, H, W: felt.view(H, W)[p // W :, p % W :])(net, H, W)
 
 
 @answers.reject("is_causal", "masked convolutions, A and then B")
@@ -397,6 +437,12 @@ def inputs_between_0_and_1(net, H, W):
     return detector(inputs=lambda H, W: torch.rand(9, 1, H, W))(net, H, W)
 
 
+@answers.reject("is_causal", "ReLU that is o")  # "off", or "on for negative inputs only", when that input was unlucky
+def a_single_input(net, H, W):
+    x = torch.randn(1, 1, H, W)
+    return detector(inputs=lambda H, W: x.clone())(net, H, W)
+
+
 @answers.reject("is_causal", "miss much of their past")
 def wants_all_of_the_past(net, H, W):
     felt = causality.influence(net, 3 * torch.randn(64, 1, H, W))
@@ -429,6 +475,14 @@ def draws_new_weights(net, H, W):
 def leaves_gradients(net, H, W):
     x = torch.randn(1, 1, H, W, requires_grad=True)
     net(x)[:, :, 0, 0].sum().backward()
+    return by_the_package(net, H, W)
+
+
+@answers.reject("is_causal", "erases the gradients")
+def clears_all_gradients(net, H, W):
+    x = torch.randn(1, 1, H, W, requires_grad=True)
+    net(x)[:, :, 0, 0].sum().backward()
+    net.zero_grad()
     return by_the_package(net, H, W)
 
 
@@ -527,6 +581,16 @@ def from_the_package(net, H, W, i, j):
     return causality.blind_spot(net, 1, H, W)[i * W + j].view(H, W)
 
 
+@answers.accept("blind_spot")
+def by_a_single_large_change_of_nothing(net, H, W, i, j):
+    past = i * W + j
+    x = torch.zeros(past + 1, 1, H, W)  # one map for each earlier position, and the empty map
+    x.view(past + 1, -1)[torch.arange(past), torch.arange(past)] = 1e4
+    with torch.no_grad():
+        out = net(x)[:, :, i, j]
+    return F.pad((out[:-1] == out[-1]).all(dim=1), (0, H * W - past)).view(H, W)
+
+
 @answers.reject("blind_spot", "what the output feels; what it does not feel")
 def returns_what_is_felt(net, H, W, i, j):
     return measured(net, H, W)[i * W + j].view(H, W)
@@ -610,6 +674,54 @@ def sums_channels(net, H, W, i, j):
     return earlier_than(H, W, i, j) & (gradient[0, 0] == 0)
 
 
+def by_gradient_of(net, H, W, i, j, heard, felt):
+    """Return the earlier positions that are not felt, with a sum over channels and a test of one's own."""
+    x = torch.randn(1, 1, H, W, requires_grad=True)
+    (gradient,) = torch.autograd.grad(heard(net(x)[0, :, i, j]), x)
+    return earlier_than(H, W, i, j) & ~felt(gradient[0, 0])
+
+
+@answers.reject("blind_spot", "last output channel only")
+def the_first_channel(net, H, W, i, j):
+    return by_gradient_of(net, H, W, i, j, lambda out: out[0], lambda gradient: gradient != 0)
+
+
+@answers.reject("blind_spot", "negative or small")
+def positive_gradients_only(net, H, W, i, j):
+    return by_gradient_of(net, H, W, i, j, lambda out: out @ torch.randn(len(out)), lambda gradient: gradient > 0)
+
+
+@answers.reject("blind_spot", "negative or small")
+def a_fixed_tolerance(net, H, W, i, j):
+    weights = torch.ones(3)
+    return by_gradient_of(net, H, W, i, j, lambda out: out @ weights[: len(out)], lambda gradient: gradient.abs() > 0.1)
+
+
+@answers.reject("blind_spot", "right of the output only")
+def on_the_right_only(net, H, W, i, j):
+    blind = from_the_package(net, H, W, i, j)
+    blind[:, : j + 1] = False
+    return blind
+
+
+@answers.reject("blind_spot", "i * H + j")
+def numbered_by_height(net, H, W, i, j):
+    past = (torch.arange(H * W) < i * H + j).view(H, W)
+    return past & ~measured(net, H, W)[i * W + j].view(H, W)
+
+
+@answers.reject("blind_spot", "Row and column of the output are swapped")
+def asks_another_output(net, H, W, i, j):
+    other = min(j, H - 1) * W + min(i, W - 1)
+    return earlier_than(H, W, i, j) & ~measured(net, H, W)[other].view(H, W)
+
+
+@answers.reject("blind_spot", "erases the gradients")
+def clears_gradients_afterwards(net, H, W, i, j):
+    net.zero_grad()
+    return from_the_package(net, H, W, i, j)
+
+
 @answers.reject("blind_spot", "at an input of 0")
 def at_zeros(net, H, W, i, j):
     felt = measured(net, H, W, torch.zeros(1, 1, H, W))
@@ -680,6 +792,23 @@ def replaces_hidden_weights(x, weight, kind):
     return F.conv2d(x, weight.masked_fill(~mask, 0), padding=weight.shape[-1] // 2)
 
 
+@answers.accept("shift_and_pad")
+def by_unfolding(x, weight, kind):
+    k = weight.shape[-1]
+    used = k * k // 2 + (kind == "B")  # the weights before the centre, and with mask B the centre
+    places = F.unfold(x, k, padding=k // 2).unflatten(1, (x.shape[1], k * k))  # (B, C, k k, H W)
+    out = torch.einsum("ocn,bcnp->bop", weight.flatten(2)[..., :used], places[:, :, :used])
+    return out.unflatten(2, x.shape[2:])
+
+
+@answers.accept("shift_and_pad")
+def crops_the_outputs(x, weight, kind):
+    H, W = x.shape[2:]
+    r, own = weight.shape[-1] // 2, kind == "B"
+    above = F.conv2d(x, weight[:, :, :r], padding=(r, r))[:, :, :H]
+    return above + F.conv2d(x, weight[:, :, r : r + 1, : r + own], padding=(0, r))[..., :W]
+
+
 @answers.reject("shift_and_pad", "A product with 0 does not remove NaN")
 def multiplies_by_the_mask(x, weight, kind):
     return F.conv2d(x, weight * reference_mask(weight.shape[-1], kind), padding=weight.shape[-1] // 2)
@@ -740,6 +869,39 @@ def left_part_too_far(x, weight, kind):
 @answers.reject("shift_and_pad", "both parts are shifted by one too little")
 def neither_is_shifted(x, weight, kind):
     return sum(parts(x, weight, kind, 1, 1))
+
+
+def two_pieces(x, weight, kind, above=None, left=None, row=0):
+    """Return ``two_slices`` with other paddings, or another row of the kernel for the own row."""
+    r, own = weight.shape[-1] // 2, int(kind == "B")
+    left_weights = weight[:, :, r + row : r + row + 1, : r + own]
+    upper = F.conv2d(F.pad(x, above(r) if above else (r, r, r, -1)), weight[:, :, :r])
+    return upper + F.conv2d(F.pad(x, left(r, own) if left else (r, own - 1, 0, 0)), left_weights)
+
+
+@answers.reject("shift_and_pad", "cut from the kernel's row above the centre")
+def own_row_one_too_high(x, weight, kind):
+    return two_pieces(x, weight, kind, row=-1)
+
+
+@answers.reject("shift_and_pad", "cut from the kernel's row below the centre")
+def own_row_one_too_low(x, weight, kind):
+    return two_pieces(x, weight, kind, row=1)
+
+
+@answers.reject("shift_and_pad", "shifted up instead of down")
+def top_and_bottom_swapped(x, weight, kind):
+    return two_pieces(x, weight, kind, above=lambda r: (r, r, -1, r))
+
+
+@answers.reject("shift_and_pad", "shifted left instead of right")
+def left_and_right_swapped(x, weight, kind):
+    return two_pieces(x, weight, kind, left=lambda r, own: (own - 1, r, 0, 0))
+
+
+@answers.reject("shift_and_pad", "padded on the left only")
+def upper_part_padded_left(x, weight, kind):
+    return two_pieces(x, weight, kind, above=lambda r: (2 * r, 0, r, -1))
 
 
 @answers.reject("shift_and_pad", "own row takes part as a whole")
@@ -855,6 +1017,31 @@ def zero_for_never(up, right):
 @answers.reject("layers_to_see", "up and aside at once")
 def counts_city_blocks(up, right):
     return up + abs(right) if by_formula(up, right) > 0 else -1
+
+
+@answers.reject("layers_to_see", "up and aside at once")
+def adds_left_to_up(up, right):
+    return up + max(-right, 0) if by_formula(up, right) > 0 else -1
+
+
+@answers.reject("layers_to_see", "everything on the right blind")
+def nothing_right_is_seen(up, right):
+    return by_formula(up, right) if right <= 0 else -1
+
+
+@answers.reject("layers_to_see", "Left and right are swapped")
+def right_is_left(up, right):
+    return by_formula(up, -right)
+
+
+@answers.reject("layers_to_see", "left and right alike")
+def a_wedge_on_both_sides(up, right):
+    return by_formula(up, right) if up == 0 or abs(right) <= up else -1
+
+
+@answers.reject("layers_to_see", "You count the rows only")
+def rows_and_nothing_else(up, right):
+    return up if by_formula(up, right) > 0 else -1
 
 
 @answers.reject("layers_to_see", "One layer too many")

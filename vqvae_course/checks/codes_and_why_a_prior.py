@@ -20,8 +20,12 @@ from vqvae_course.vqvae import VQVAE, VQVAEConfig
 Known = dict[str, Any]
 
 
-def _meant(got: Tensor | float, known: Known, tolerance: float = NARROW) -> None:
-    """Refuse the result of a known mistake; a key is what to say, and a hint on a second line."""
+def _meant(got: Tensor | float, known: Known) -> None:
+    """Refuse the result of a known mistake; a key is what to say, and a hint on a second line.
+
+    A single number meets one of so many candidates by chance more easily than a tensor does.
+    """
+    tolerance = NARROW if isinstance(got, Tensor) else NARROW / 10
     for text, values in known.items():
         message, _, hint = text.partition("\n")
         for value in values if isinstance(values, list) else [values]:
@@ -610,6 +614,7 @@ def _slips(count: Tensor, train: Tensor, test: Tensor, num_codes: int) -> Known:
     unsmoothed = _priced(share, test)
     seen = unsmoothed.isfinite()
     return {
+        "These are log K nats, the price of a prior that has counted nothing.": math.log(k),
         "You score the maps that were counted. What they cost says little of new ones: a table of counts knows its own "
         "maps too well.\nWhich of the two sets is used twice in your function?": _cost(count, train).mean(),
         "These are bits; nats are asked for.\nWhich logarithm belongs to nats?": right.mean() / math.log(2),
@@ -689,7 +694,6 @@ def _slips(count: Tensor, train: Tensor, test: Tensor, num_codes: int) -> Known:
             (right - _cost(tested, test, 1e-15)).mean(),
             (told * (told.log() - log_p)).sum(dim=-1).mean(),
         ],
-        "These are log K nats, the price of a prior that has counted nothing.": math.log(k),
     }
 
 

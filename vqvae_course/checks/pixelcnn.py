@@ -143,12 +143,33 @@ _COMPARE = "Compare the place with the centre, in raster order."
 # Networks that are asked what they see
 
 
+class _Shown:
+    """Remembers whether a network, or a copy of it, was shown more than one input."""
+
+    def __init__(self) -> None:
+        self.first: Tensor | None = None
+        self.several = False
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_Shown":
+        return self
+
+    def note(self, x: Tensor) -> None:
+        if self.several or not len(x):
+            return
+        try:
+            rows = x.detach().flatten(1).double()
+            self.first = rows[0].clone() if self.first is None else self.first
+            self.several = bool((rows != self.first).any())
+        except RuntimeError:  # torch.func hides the numbers
+            self.several = True
+
+
 class _Probe(nn.Module):
     """A network that takes maps of one size, and says so."""
 
     def __init__(self, body: nn.Module, height: int, width: int):
         super().__init__()
-        self.body, self.size = body, (height, width)
+        self.body, self.size, self.shown = body, (height, width), _Shown()
 
     def forward(self, x: Tensor) -> Tensor:
         h, w = self.size
@@ -166,6 +187,7 @@ class _Probe(nn.Module):
                 f"The network is given maps of {x.shape[2]} x {x.shape[3]}; test it on H x W, here {h} x {w}.",
                 "A net may be sound on one size and leak on another; on squares, two swapped axes never show.",
             )
+        self.shown.note(x)
         return self.body(x)
 
 
@@ -226,6 +248,9 @@ def _numbered(height: int, width: int, number: Callable[[int, int], int]) -> Ten
 def _undisturbed(answer: Answer, net: nn.Module, *arguments: Any) -> Any:
     """Call the answer on a net and refuse what it leaves behind in it."""
     before = copy.deepcopy(net.state_dict())
+    for parameter in itertools.islice(net.parameters(), 1):  # one has a gradient already, the others have none
+        parameter.grad = torch.randn_like(parameter)
+    gradients = [None if parameter.grad is None else parameter.grad.clone() for parameter in net.parameters()]
     trainable = [parameter.requires_grad for parameter in net.parameters()]
     value = answer(net, *arguments)
     for name, parameter in net.state_dict().items():
@@ -236,7 +261,13 @@ def _undisturbed(answer: Answer, net: nn.Module, *arguments: Any) -> Any:
                 "Your function changes the parameters of the network. The verdict is to be on the network as it is.",
                 "Nothing needs to be drawn anew or trained, except the inputs.",
             )
-    if any(parameter.grad is not None for parameter in net.parameters()):
+    kept = [(old, parameter.grad) for old, parameter in zip(gradients, net.parameters(), strict=True)]
+    if any(old is not None and (new is None or not bool(new.any())) for old, new in kept):
+        raise Mistake(
+            "Your function erases the gradients that stood in the parameters of the network before.",
+            "zero_grad() also takes what was there. torch.autograd.grad stores nothing, so nothing is to be erased.",
+        )
+    if any(new is not None and (old is None or not torch.equal(old, new)) for old, new in kept):
         raise Mistake(
             "Your function leaves gradients in the parameters of the network; the next optimizer step of its owner "
             "would use them.",
@@ -286,7 +317,10 @@ def _cases() -> list[_Case]:
     h, w = 3, 5
     places = h * w
     p = (1, 3, 4, 6, 8, 9)[int(torch.randint(6, ()))]  # not the first, not the middle, none of every fifth
-    later_row = int(torch.randint((p // w + 1) * w, places, ()))
+    below_right = [
+        q for q in range((p // w + 1) * w, places) if q % w >= p % w
+    ]  # what is below on the left comes apart
+    later_row = below_right[int(torch.randint(len(below_right), ()))]
     below = [(p, p + w) for p in range(places - w)]
     beside = [(p, p + 1) for p in range(places - 1) if p % w < w - 1]
     future = torch.ones(2, places, places).triu()
@@ -351,6 +385,14 @@ def _cases() -> list[_Case]:
             _leak(h, w, [(p, later_row)]),
             OVERLOOKED + "one single output feels one single later position.",
             ALL_PAIRS,
+        ),
+        _Case(
+            False,
+            h,
+            w,
+            _leak(h, w, [(p, p + w - 1) for p in range(places - w) if p % w]),
+            OVERLOOKED + "every output feels the position below it on the left.",
+            "Later means: to the right in the same row, and anywhere in the rows below.",
         ),
         _Case(
             False,
@@ -491,10 +533,11 @@ def _cases() -> list[_Case]:
 def is_causal(answer: Answer) -> None:
     """Judge ``is_causal(net, H, W)``: whether no output feels its own position or a later one."""
     cases = _cases()
-    verdicts = []
+    verdicts, hasty = [], False
     for case in cases:
         net = _Probe(case.body, case.height, case.width)
         verdicts.append(_verdict(_undisturbed(answer, net, case.height, case.width)))
+        hasty = hasty or (verdicts[-1] and net.shown.first is not None and not net.shown.several)
     sound = [case.sound for case in cases]
     if verdicts == [not value for value in sound]:
         raise Mistake("Your verdicts are all the wrong way round: True is asked for a network that does not leak.")
@@ -511,6 +554,12 @@ def is_causal(answer: Answer) -> None:
     for case, verdict in zip(cases, verdicts, strict=True):
         if verdict != case.sound:
             raise Mistake(case.message, case.hint)
+    if hasty:
+        raise Mistake(
+            "Your function calls a network causal after a single input. A leak behind a ReLU that is off there "
+            "stays hidden.",
+            "Use several random inputs.",
+        )
 
 
 def _verdict(value: Any) -> bool:
@@ -549,6 +598,13 @@ def blind_spot(answer: Answer) -> None:
             continue
         if isinstance(case.body, nn.Sequential):  # the other networks are each there for one mistake
             _recognise_sight(got, felt, right, earlier, (i, j))
+            faint = int((got & ~right).sum())
+            if not bool((right & ~got).any()) and not bool((got & ~earlier).any()):
+                raise Mistake(
+                    f"Too much is blind: {faint} of the positions that you mark are felt, by a gradient that is "
+                    "negative or small.",
+                    "Felt is whatever has a gradient that is not exactly 0.",
+                )
         raise Mistake(case.message, case.hint)
 
 
@@ -568,6 +624,8 @@ def _sights() -> list[_Sight]:
     weak[1] = 0.5 * weak[0]  # so that no sum of channels cancels here
     opposite = _past(places)
     opposite[1] = -opposite[0]
+    last_only = _past(places, 3)
+    last_only[:2] *= pattern[:2] != 0
     miss = "Your map is not that of the earlier positions with a gradient of 0"
     return [
         _Sight(5, 7, (3, 4), _stack("AB", (3, 3), tanh), f"{miss}, for two masked convolutions.", "Which is J[p, q]?"),
@@ -597,6 +655,14 @@ def _sights() -> list[_Sight]:
             "Two output channels feel the past with opposite signs; in your sum they cancel, and you call the position "
             "blind.",
             "Look at the channels one by one, or add them with random weights.",
+        ),
+        _Sight(
+            4,
+            7,
+            (3, 3),
+            _Pairs(last_only),
+            "Some positions are felt by the last output channel only. They are felt, and you call them blind.",
+            "Do you ask all channels of the output?",
         ),
         _Sight(
             4,
@@ -652,6 +718,14 @@ def _recognise_sight(got: Tensor, felt: Tensor, right: Tensor, earlier: Tensor, 
             ((row < i) & (column <= j)) & ~mine | (right & (row == i)),
             "Of the rows above you look at the left part only; all of each row above is earlier.",
         ),
+        (
+            right & (column > j),
+            "You look right of the output only; what few layers do not reach on the left is blind to them, too.",
+        ),
+        (
+            (torch.arange(h * w) < i * h + j).view(h, w) & ~mine,
+            "You number row i, column j as i * H + j; a row has W positions.",
+        ),
         ((row < i) & ~mine, "You look at the rows above only; the left of the own row is earlier too."),
         (
             ~earlier & ~own & ~heard_by,
@@ -670,7 +744,8 @@ def _recognise_sight(got: Tensor, felt: Tensor, right: Tensor, earlier: Tensor, 
     ]
     if j < h and i < w and (i, j) != (j, i):
         swapped = (torch.arange(h * w) < j * w + i).view(h, w) & ~felt[j, i]
-        known.append((swapped, "Row and column of the output are swapped: i is the row."))
+        for candidate in (swapped, earlier & ~felt[j, i]):
+            known.append((candidate, "Row and column of the output are swapped: i is the row."))
     for candidate, message in known:
         if not torch.equal(candidate, right):
             recognise(got.float(), [(candidate.float(), message, "Compare your map with the picture of the page.")])
@@ -741,6 +816,12 @@ def _recognise_shift(got: Tensor, x: Tensor, weight: Tensor, letter: str) -> Non
         left = weight[:, :, r : r + 1, : r + own]
         return above + F.conv2d(F.pad(x, (r - aside, own - 1 + aside, 0, 0)), left)
 
+    def upper(around: tuple[int, int, int, int]) -> Tensor:
+        return F.conv2d(F.pad(x, around), weight[:, :, :r])
+
+    def aside(row_of_kernel: int) -> Tensor:
+        return F.conv2d(F.pad(x, (r, own - 1, 0, 0)), weight[:, :, row_of_kernel : row_of_kernel + 1, : r + own])
+
     above, left = row < r, (row == r) & (column < r + own)
     other = reference.causal_mask(size, "AB".replace(letter, ""))
     centre = (
@@ -783,6 +864,26 @@ def _recognise_shift(got: Tensor, x: Tensor, weight: Tensor, letter: str) -> Non
                 "Which columns should the output at column j see?",
             ),
             (parts(aside=-1), "The left part is one column too far left: it misses the nearest neighbour.", ""),
+            *(
+                (
+                    upper(around) + aside(row_of_kernel),
+                    message,
+                    "The centre is at row r, column r of the kernel."
+                    if around == (r, r, r, -1)
+                    else "F.pad counts left, right, top, bottom.",
+                )
+                for around, row_of_kernel, message in (
+                    ((r, r, r, -1), r - 1, "The left part is cut from the kernel's row above the centre."),
+                    ((r, r, r, -1), r + 1, "The left part is cut from the kernel's row below the centre."),
+                    ((r, r, -1, r), r, "The upper part is shifted up instead of down: it sees the rows below."),
+                    ((2 * r, 0, r, -1), r, "The upper part is padded on the left only: nothing on the right is seen."),
+                )
+            ),
+            (
+                upper((r, r, r, -1)) + F.conv2d(F.pad(x, (own - 1, r, 0, 0)), weight[:, :, r : r + 1, : r + own]),
+                "The left part is shifted left instead of right: it sees what is on the right.",
+                "F.pad counts left, right, top, bottom.",
+            ),
             (parts(1, 1), future + "both parts are shifted by one too little, and see their own position.", ""),
             (
                 F.conv2d(F.pad(x, (size - 1, 0, size - 1, 0)), weight),
@@ -844,10 +945,23 @@ def layers_to_see(answer: Answer) -> None:
             (candidate(far, future), "You know no blind spot: right of a diagonal nothing is seen.", _DIAGONAL),
             (candidate(far, itself), "You know no blind spot, and in the own row you see the future.", _DIAGONAL),
             (candidate(far, never, 0), "For a position that is never seen you return 0; -1 is asked for.", ""),
+            *(
+                (
+                    candidate(up + aside, never),
+                    "You count rows and columns one after the other; a step can go up and aside at once.",
+                    "A 3 x 3 kernel sees the corners, too.",
+                )
+                for aside in (right.abs(), (-right).clamp(min=0))
+            ),
             (
-                candidate(up + right.abs(), never),
-                "You count rows and columns one after the other; a step can go up and aside at once.",
-                "A 3 x 3 kernel sees the corners, too.",
+                candidate(far, never | (right > 0)),
+                "You call everything on the right blind. A step that goes up can go right at the same time.",
+                "A 3 x 3 kernel sees the corner above on the right.",
+            ),
+            (
+                candidate(far, (-right > up) | ((up == 0) & (right <= 0))),
+                "Left and right are swapped: right is negative for a position to the left.",
+                "What is hidden by a mask, and on which side?",
             ),
             (candidate(far + 1, never), "One layer too many: the first layer already sees its neighbours.", ""),
             (candidate(far - 1, never), "One layer too few: without a layer nothing is seen.", ""),
@@ -856,12 +970,18 @@ def layers_to_see(answer: Answer) -> None:
                 "The diagonal itself can be seen: one step up takes one column to the right along.",
                 "A 3 x 3 kernel sees the corner above on the right.",
             ),
-            (
-                candidate(far, (right.abs() > up) | future),
-                "You treat left and right alike. Within the own row a step can go left, but not right.",
-                "What is hidden by a mask, and on which side?",
+            *(
+                (
+                    candidate(far, (right.abs() > up) & seldom | future),
+                    "You treat left and right alike. Within the own row a step can go left, but not right.",
+                    "What is hidden by a mask, and on which side?",
+                )
+                for seldom in (up >= 0, up > 0)
             ),
-            (candidate(up.clamp(min=1), never), "You count the rows only; far to the left takes many layers, too.", ""),
+            *(
+                (candidate(rows, never), "You count the rows only; far to the left takes many layers, too.", "")
+                for rows in (up, up.clamp(min=1))
+            ),
             (
                 candidate(far, (right > up) & ~future),
                 "A position to the right in the own row, and the position itself, can never be seen.",
