@@ -664,7 +664,7 @@ def a_formula_for_masked_stacks(net, H, W, i, j):
 @answers.reject("blind_spot", "felt weakly")
 def only_what_is_felt_strongly(net, H, W, i, j):
     felt = causality.influence(net, torch.randn(4, 1, H, W))[i * W + j].view(H, W)
-    return earlier_than(H, W, i, j) & (felt < 1e-3 * felt.max().clamp(min=1e-9) + 1e-12)
+    return earlier_than(H, W, i, j) & (felt < 3e-4 * felt.max().clamp(min=1e-9) + 1e-12)
 
 
 @answers.reject("blind_spot", "in your sum they cancel")
@@ -686,12 +686,12 @@ def the_first_channel(net, H, W, i, j):
     return by_gradient_of(net, H, W, i, j, lambda out: out[0], lambda gradient: gradient != 0)
 
 
-@answers.reject("blind_spot", "negative or small")
+@answers.reject("blind_spot", "negative gradient")
 def positive_gradients_only(net, H, W, i, j):
     return by_gradient_of(net, H, W, i, j, lambda out: out @ torch.randn(len(out)), lambda gradient: gradient > 0)
 
 
-@answers.reject("blind_spot", "negative or small")
+@answers.reject("blind_spot", "negative gradient")
 def a_coarse_tolerance(net, H, W, i, j):
     def felt(gradient):
         return gradient.abs() > 0.3 * gradient.abs().max()

@@ -601,8 +601,8 @@ def blind_spot(answer: Answer) -> None:
             faint = int((got & ~right).sum())
             if not bool((right & ~got).any()) and not bool((got & ~earlier).any()):
                 raise Mistake(
-                    f"Too much is blind: {faint} of the positions that you mark are felt, by a gradient that is "
-                    "negative or small.",
+                    f"Too much is blind: of the positions that you mark, {faint} are felt, be they felt weakly or "
+                    "with a negative gradient.",
                     "Felt is whatever has a gradient that is not exactly 0.",
                 )
         raise Mistake(case.message, case.hint)
