@@ -65,20 +65,18 @@ def nearest_code(z: Tensor, codebook: Tensor) -> Tensor:
         centre = codebook.mean(dim=0)
         codes = codebook - centre
         code_norms = codes.square().sum(dim=1)  # (K,)
-        # [z, 1] . [-2 e, |e|^2]: with one more coordinate the norms come with the product.
-        table = torch.cat([-2 * codes, code_norms[:, None]], dim=1).T  # (D + 1, K)
+        longest = code_norms.max()
         places = torch.arange(len(codes), dtype=dtype, device=z.device)
         size = max(1, SCORES_AT_ONCE // len(codes))
-        longer = z.new_ones(min(size, len(z)), len(table))  # these two serve every chunk
-        scores = z.new_empty(min(size, len(z)), len(codes))
+        scores = z.new_empty(min(size, len(z)), len(codes))  # one buffer serves every chunk
         indices = torch.empty(len(z), dtype=torch.int64, device=z.device)
         for part, found in zip(z.split(size), indices.split(size), strict=True):
-            rows = longer[: len(part)]
-            torch.sub(part, centre, out=rows[:, :-1])
-            best, chosen = _least(torch.mm(rows, table, out=scores[: len(part)]), places)
-            row_norms = torch.linalg.vector_norm(rows[:, :-1], dim=1).square()
+            rows = part - centre
+            torch.addmm(code_norms, rows, codes.T, alpha=-2, out=scores[: len(part)])
+            best, chosen = _least(scores[: len(part)], places)
+            row_norms = torch.linalg.vector_norm(rows, dim=1).square()
             # A score is off by a few units in the last place of the squares it is made of.
-            rounding = 4 * torch.finfo(dtype).eps * (row_norms + code_norms.max())
+            rounding = 4 * torch.finfo(dtype).eps * (row_norms + longest)
             unsure = rounding > 1e-4 * (best + row_norms)
             if dtype == torch.float32 and unsure.any():
                 chosen[unsure] = _nearest_in_float64(part[unsure], codebook)
