@@ -16,7 +16,6 @@ from tqdm import tqdm
 from vqvae_course.checkpoint import describe, load_checkpoint, restore, save_checkpoint
 from vqvae_course.data import Batch
 from vqvae_course.metrics import nats_per_code, perplexity
-from vqvae_course.runtime import device_of
 
 __all__ = [
     "History",
@@ -176,12 +175,7 @@ def fit(model: nn.Module, batches: Iterable[Batch], step: Step, config: TrainCon
     Explained in notebook 05.
     """
     optimizer = torch.optim.AdamW(
-        model.parameters(),
-        lr=config.lr,
-        betas=config.betas,
-        weight_decay=config.weight_decay,
-        # One pass over all weights, instead of a dozen small operations for each of them.
-        fused=device_of(model).type in ("cpu", "cuda"),
+        model.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
     )
     history, done = History(), 0
     if config.checkpoint:  # better now than after an hour
