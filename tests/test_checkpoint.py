@@ -133,7 +133,7 @@ def test_a_new_checkpoint_replaces_the_old_one_and_nothing_else_stays(path):
 
 
 def test_a_model_of_another_kind_is_refused(path):
-    with pytest.raises(ValueError, match="model must be one of VAE, VQVAE, PixelCNN, GatedPixelCNN, got Linear"):
+    with pytest.raises(ValueError, match=r"model must be one of VAE, VQVAE, VQVAE2, .*, got Linear"):
         save_checkpoint(path, nn.Linear(2, 3))
     assert not path.exists()
 

@@ -10,8 +10,11 @@ import torch
 
 from vqvae_course import data
 from vqvae_course.data import CodeSet, ImageSet, decode_codes, encode_dataset, fingerprint, load_codes, save_codes
-from vqvae_course.train import load_checkpoint, save_checkpoint
+from vqvae_course.evaluate import evaluate_vqvae2
+from vqvae_course.metrics import perplexity
+from vqvae_course.train import load_checkpoint, save_checkpoint, vqvae2_step
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
+from vqvae_course.vqvae2 import VQVAE2, VQVAE2Config
 
 N, C, H, W, K = 9, 3, 8, 12, 7  # maps of 2 x 3
 
@@ -235,3 +238,97 @@ def test_a_later_write_replaces_the_file(path, codes, model):
     other = CodeSet(codes.indices[:4], codes.labels[:4], "fewer")
     save_codes(path, other, model)
     assert same(load_codes(path, model), other)
+
+
+# --- hierarchies
+
+
+@pytest.fixture
+def hierarchy():
+    torch.manual_seed(0)
+    config = VQVAE2Config(
+        C, 4, 1, 3, num_codes=(K, K + 2, K + 4), code_dim=2, strides=(2, 2, 2), normalize_latents=True
+    )
+    return VQVAE2(config).eval()
+
+
+@pytest.fixture
+def pictures():
+    return ImageSet(torch.randint(256, (N, C, 16, 24), dtype=torch.uint8), torch.arange(N) % 4, "noise")
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, N, 100])
+def test_encoding_levels_gives_the_maps_of_each_image_in_order_with_those_above(hierarchy, pictures, batch_size):
+    levels = data.encode_levels(hierarchy, pictures, batch_size)
+    one_by_one = [hierarchy.encode(image[None] / 255) for image in pictures.images]
+    for depth, codes in enumerate(levels):
+        assert torch.equal(codes.indices, torch.cat([maps[depth] for maps in one_by_one]))
+        assert torch.equal(codes.labels, pictures.labels)
+        assert codes.name == "noise"
+        assert len(codes.above) == depth
+        assert all(torch.equal(maps, levels[other].indices) for other, maps in enumerate(codes.above))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, N, 100])
+def test_decoding_levels_gives_the_image_of_each_set_of_maps_in_order_and_clipped(hierarchy, pictures, batch_size):
+    maps = [codes.indices for codes in data.encode_levels(hierarchy, pictures)]
+    got = data.decode_levels(hierarchy, maps, batch_size)
+    with torch.no_grad():
+        one_by_one = torch.cat([hierarchy.decode([one[row : row + 1] for one in maps]) for row in range(N)])
+    assert got.shape == (N, C, 16, 24)
+    torch.testing.assert_close(got, one_by_one.clamp(0, 1))
+
+
+def test_batches_of_a_lower_level_bring_the_maps_above_of_the_same_images(hierarchy, pictures):
+    bottom = data.encode_levels(hierarchy, pictures)[-1]
+    numbered = bottom._replace(labels=torch.arange(N))
+    batch = next(data.Batches(numbered, 4))
+    assert len(batch.above) == 2
+    for maps, whole in zip(batch.above, bottom.above, strict=True):
+        assert torch.equal(maps, whole[batch.labels])
+    assert torch.equal(batch.x, bottom.indices[batch.labels])
+
+
+def test_the_maps_above_are_written_and_read_with_their_level(hierarchy, pictures, tmp_path):
+    for codes in data.encode_levels(hierarchy, pictures):
+        save_codes(tmp_path / "level.npz", codes, hierarchy)
+        again = load_codes(tmp_path / "level.npz", hierarchy)
+        assert same(codes, again)
+        assert len(again.above) == len(codes.above)
+        assert all(torch.equal(one, other) for one, other in zip(again.above, codes.above, strict=True))
+
+
+def test_the_scores_of_a_hierarchy_are_those_of_its_parts(hierarchy, pictures):
+    scores = evaluate_vqvae2(hierarchy, pictures, batch_size=4)
+    levels = data.encode_levels(hierarchy, pictures)
+    x_hat = hierarchy.decode([codes.indices for codes in levels])
+    mse = float((x_hat - pictures.images / 255).square().mean().detach())
+    assert scores.mse == pytest.approx(mse, rel=1e-4)
+    assert scores.normalized_mse == pytest.approx(mse / hierarchy.config.data_variance, rel=1e-4)
+    assert scores.psnr == pytest.approx(-10 * np.log10(mse), rel=1e-4)
+    for depth, codes in enumerate(levels):
+        k = hierarchy.config.num_codes[depth]
+        assert scores.perplexity[depth] == pytest.approx(float(perplexity(codes.indices, k)))
+        assert scores.codes_used[depth] == len(codes.indices.unique())
+
+
+@pytest.mark.parametrize(
+    ("levels", "names"), [(2, ["top", "bottom"]), (3, ["top", "middle", "bottom"])], ids=["two", "three"]
+)
+def test_the_step_logs_the_perplexity_of_each_level_by_name(levels, names):
+    config = VQVAE2Config(C, 4, 1, 3, num_codes=(K, K + 2, K + 4)[:levels], code_dim=2, strides=(2,) * levels)
+    model, x = VQVAE2(config), torch.rand(2, C, 16, 24)
+    loss, logs = vqvae2_step(model, data.Batch(x, torch.zeros(2, dtype=torch.int64)))
+    model.eval()
+    for name, indices, k in zip(names, model(x).indices, config.num_codes, strict=True):
+        assert 1 <= float(logs[f"perplexity_{name}"]) <= k
+        assert len(indices) == 2
+    expected = logs["recon_loss"] + config.beta * logs["commitment_loss"]
+    torch.testing.assert_close(loss, expected)
+
+
+def test_a_checkpoint_rebuilds_a_hierarchy(hierarchy, pictures, tmp_path):
+    save_checkpoint(tmp_path / "model.pt", hierarchy)
+    again = load_checkpoint(tmp_path / "model.pt").model
+    assert again.config == hierarchy.config
+    assert fingerprint(again) == fingerprint(hierarchy)

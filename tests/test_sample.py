@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from vqvae_course.incremental import IncrementalLogits
 from vqvae_course.pixelcnn import GatedPixelCNN
-from vqvae_course.sample import IncrementalLogits, SamplingInterrupted, draw, sample
+from vqvae_course.sample import SamplingInterrupted, draw, sample
 
 B, H, W, K = 3, 4, 6, 5
 CLASSES, CONDITION = 3, 2

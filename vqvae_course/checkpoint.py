@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from vqvae_course.conditional import ConditionalPrior
 from vqvae_course.pixelcnn import GatedPixelCNN, PixelCNN
+from vqvae_course.pixelsnail import PixelSNAIL
 from vqvae_course.runtime import whole_file
 from vqvae_course.vae import VAE, VAEConfig
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
+from vqvae_course.vqvae2 import VQVAE2, VQVAE2Config
 
 FORMAT = 1  # raised when the layout changes, so that an older file is refused by name
 
@@ -19,8 +22,11 @@ FORMAT = 1  # raised when the layout changes, so that an older file is refused b
 REBUILD: dict[str, Callable[[dict], nn.Module]] = {
     "VAE": lambda config: VAE(VAEConfig(**config)),
     "VQVAE": lambda config: VQVAE(VQVAEConfig(**config)),
+    "VQVAE2": lambda config: VQVAE2(VQVAE2Config(**config)),
     "PixelCNN": lambda config: PixelCNN(**config),
     "GatedPixelCNN": lambda config: GatedPixelCNN(**config),
+    "PixelSNAIL": lambda config: PixelSNAIL(**config),
+    "ConditionalPrior": lambda config: ConditionalPrior(**config),
 }
 
 

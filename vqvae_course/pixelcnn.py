@@ -126,7 +126,9 @@ class PixelCNN(Prior):
         self, num_codes: int, hidden: int = 64, layers: int = 5, kernel_size: int = 3, first_kernel_size: int = 7
     ):
         super().__init__(num_codes)
-        _check_sizes(hidden, layers, kernel_size, first_kernel_size)
+        check_sizes(
+            {"hidden": hidden, "layers": layers}, {"kernel_size": kernel_size, "first_kernel_size": first_kernel_size}
+        )
         self.config = {
             "num_codes": num_codes,
             "hidden": hidden,
@@ -137,7 +139,7 @@ class PixelCNN(Prior):
         self.embed = nn.Embedding(num_codes, hidden)
         self.first = MaskedConv2d(hidden, hidden, first_kernel_size, "A")
         self.residual = nn.Sequential(*(MaskedResidual(hidden, kernel_size) for _ in range(layers - 1)))
-        self.head = nn.Sequential(nn.ReLU(), nn.Conv2d(hidden, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, num_codes, 1))
+        self.head = output_stack(hidden, num_codes)
 
     def forward(self, indices: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
         """Return the logits of each position given the positions before it that it can see.
@@ -170,13 +172,19 @@ class PixelCNN(Prior):
         return self.head(self.residual(self.first(embedded)))
 
 
-def _check_sizes(hidden: int, layers: int, kernel_size: int, first_kernel_size: int) -> None:
-    for name, value in {"hidden": hidden, "layers": layers}.items():
+def check_sizes(counts: dict[str, int], kernels: dict[str, int]) -> None:
+    """Raise ``ValueError`` where a count is below 1, or a kernel's size is even or below 3."""
+    for name, value in counts.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    for name, value in {"kernel_size": kernel_size, "first_kernel_size": first_kernel_size}.items():
+    for name, value in kernels.items():
         if value < 3 or value % 2 == 0:
             raise ValueError(f"{name} must be odd and at least 3, got {value}")
+
+
+def output_stack(hidden: int, num_codes: int) -> nn.Sequential:
+    """Return the last layers of a prior, position by position: (B, hidden, h, w) -> (B, K, h, w)."""
+    return nn.Sequential(nn.ReLU(), nn.Conv2d(hidden, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, num_codes, 1))
 
 
 def gate(x: Tensor) -> Tensor:
@@ -309,7 +317,9 @@ class GatedPixelCNN(Prior):
         first_kernel_size: int = 7,
     ):
         super().__init__(num_codes, num_classes, condition_channels)
-        _check_sizes(hidden, layers, kernel_size, first_kernel_size)
+        check_sizes(
+            {"hidden": hidden, "layers": layers}, {"kernel_size": kernel_size, "first_kernel_size": first_kernel_size}
+        )
         self.config = {
             "num_codes": num_codes,
             "hidden": hidden,
@@ -325,7 +335,7 @@ class GatedPixelCNN(Prior):
             GatedLayer(hidden, kernel, depth == 0, num_classes, condition_channels)
             for depth, kernel in enumerate(kernels)
         )
-        self.head = nn.Sequential(nn.ReLU(), nn.Conv2d(hidden, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, num_codes, 1))
+        self.head = output_stack(hidden, num_codes)
 
     def forward(self, indices: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
         """Return the logits of each position given the positions before it.

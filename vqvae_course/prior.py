@@ -38,9 +38,19 @@ class Prior(nn.Module):
         self.num_classes = num_classes
         self.condition_channels = condition_channels
 
+    def condition_from(self, above: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+        """Return what this prior takes as its condition, of the index maps of the levels above: nothing.
+
+        Args:
+            above: (B, h', w') int64 each, top first.
+
+        Explained in notebook 13.
+        """
+        return None
+
     def check_inputs(self, indices: Tensor, labels: Tensor | None, condition: Tensor | None) -> None:
         """Raise ``ValueError`` where indices, labels or condition do not fit this prior."""
-        if indices.ndim != 3 or not _holds_integers(indices):
+        if indices.ndim != 3 or not holds_integers(indices):
             raise ValueError(f"indices must be (B, h, w) integers, got {tuple(indices.shape)} {indices.dtype}")
         if indices.numel() and not 0 <= int(indices.min()) <= int(indices.max()) < self.num_codes:
             raise ValueError(
@@ -50,7 +60,7 @@ class Prior(nn.Module):
         if (labels is None) != (self.num_classes is None):
             raise ValueError(f"labels must be given exactly when num_classes is; num_classes is {self.num_classes}")
         if labels is not None:
-            if labels.shape != (batch,) or not _holds_integers(labels):
+            if labels.shape != (batch,) or not holds_integers(labels):
                 raise ValueError(f"labels must be ({batch},) integers, got {tuple(labels.shape)} {labels.dtype}")
             if batch and not 0 <= int(labels.min()) <= int(labels.max()) < self.num_classes:
                 raise ValueError(
@@ -68,7 +78,8 @@ class Prior(nn.Module):
             )
 
 
-def _holds_integers(values: Tensor) -> bool:
+def holds_integers(values: Tensor) -> bool:
+    """Say whether a tensor's type is one of whole numbers."""
     return not (values.dtype.is_floating_point or values.dtype.is_complex or values.dtype == torch.bool)
 
 

@@ -419,6 +419,27 @@ def kmeans_init(z: Tensor, num_codes: int, generator: torch.Generator | None = N
 
 
 @torch.no_grad()
+def kmeans_start(quantizer: _Quantizer, z_e: Tensor, generator: torch.Generator | None = None) -> None:
+    """Put a quantizer's codes, with the statistics behind them, where ``kmeans_init`` finds them in a batch.
+
+    Args:
+        quantizer: With a codebook learned by gradient or by running means.
+        z_e: (B, D, h, w), the latents of a batch.
+        generator: Where random numbers come from, on the CPU; the global one if None.
+
+    Raises:
+        ValueError: If there are fewer distinct latents than codes.
+
+    Explained in notebook 07.
+    """
+    codes = kmeans_init(quantizer.to_rows(z_e.detach()).float(), quantizer.num_codes, generator)
+    if isinstance(quantizer, EMAVectorQuantizer):
+        quantizer.reset_codes(torch.arange(len(codes), device=codes.device), codes)
+    else:
+        quantizer.codebook.copy_(codes)
+
+
+@torch.no_grad()
 def restart_dead_codes(
     quantizer: VectorQuantizer | EMAVectorQuantizer,
     z_e: Tensor,

@@ -1,14 +1,16 @@
 """Ancestral sampling: one code after another in raster order, from any prior."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from vqvae_course.pixelcnn import GatedLayer, GatedPixelCNN, gate
+from vqvae_course.conditional import ConditionalPrior, as_maps
+from vqvae_course.incremental import IncrementalLogits
+from vqvae_course.pixelcnn import GatedPixelCNN
+from vqvae_course.pixelsnail import PixelSNAIL
 from vqvae_course.prior import Prior
 from vqvae_course.runtime import device_of, eval_mode
 
@@ -55,7 +57,7 @@ def sample(
     prior: nn.Module,
     shape: tuple[int, int, int],
     labels: Tensor | None = None,
-    condition: Tensor | None = None,
+    condition: Tensor | Sequence[Tensor] | None = None,
     temperature: float = 1.0,
     generator: torch.Generator | None = None,
     incremental: bool = True,
@@ -76,10 +78,12 @@ def sample(
         prior: ``prior(indices, labels, condition) -> (B, K, h, w)`` logits, causal in raster order.
         shape: (B, h, w).
         labels: (B,) int64, for a prior with classes.
-        condition: (B, C, h, w), for a prior with a spatial condition.
+        condition: (B, C, h, w), for a prior with a spatial condition; for a ``ConditionalPrior`` the index
+            maps of the levels above, top first.
         temperature: Positive; 1 samples the prior itself.
         generator: Where random numbers come from; the global CPU one if None.
-        incremental: Use the incremental way where there is one, which is for a ``GatedPixelCNN``.
+        incremental: Use the incremental way where there is one: for a ``GatedPixelCNN``, a ``PixelSNAIL`` and
+            a ``ConditionalPrior``.
         given: (B, h, w) int64, codes to keep, and -1 where one is to be drawn: the upper half of an
             image to be completed, or what an interrupted run left. None draws all.
         progress: Show a progress bar over positions.
@@ -92,7 +96,7 @@ def sample(
             the labels, the condition or the given codes do not fit.
         SamplingInterrupted: If it is stopped by hand; what was drawn comes with it.
 
-    Explained in notebook 11.
+    Explained in notebooks 11 and 13.
     """
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature}")
@@ -110,8 +114,10 @@ def sample(
     to_draw = (kept < 0).any(dim=0).tolist()
     if isinstance(prior, Prior):
         prior.check_inputs(indices, labels, condition)
-    remembers = incremental and isinstance(prior, GatedPixelCNN)
     with eval_mode(prior):
+        if isinstance(prior, ConditionalPrior):  # what is above stays the same at every position
+            prior, condition = prior.inner, prior.stack(as_maps(condition))
+        remembers = incremental and isinstance(prior, GatedPixelCNN | PixelSNAIL)
         if remembers:
             logits_at = IncrementalLogits(prior, indices, labels, condition)
         else:
@@ -142,110 +148,50 @@ def _naive_logits(
     return lambda i, j: prior(indices, labels, condition)[:, :, i, j]
 
 
-class IncrementalLogits:
-    """The logits of a gated PixelCNN position by position, each activation computed once.
+def sample_levels(
+    priors: Sequence[Prior],
+    shapes: Sequence[tuple[int, int, int]],
+    labels: Tensor | None = None,
+    temperature: float = 1.0,
+    generator: torch.Generator | None = None,
+    incremental: bool = True,
+    progress: bool = False,
+) -> list[Tensor]:
+    """Draw the index maps of a hierarchy, top first, each level given all those above it.
 
-    The vertical stack sees only the rows above, so it runs once a row; what it tells the horizontal
-    stack of that row is then a table, one entry a column. The horizontal stack runs once a position:
-    per layer one small matrix product over the columns to the left, the gate, another product. All
-    in all that is the arithmetic of one pass over the whole map, in many small pieces.
+    VQ-VAE-2 (arXiv:1906.00446v1), section 3.2 and figure 2: what is drawn goes to the decoder, for instance
+    ``data.decode_levels``. No encoder takes part.
 
     Args:
-        prior: A ``GatedPixelCNN``.
-        indices: (B, h, w), read as they are filled in, in raster order.
-        labels: (B,) int64, or None.
-        condition: (B, C, h, w), or None.
+        priors: One prior a level, top first; the lower ones are told of the maps above if they take a condition.
+        shapes: (B, h, w) of each level, top first.
+        labels: (B,) int64, passed to the priors that have classes.
+        temperature: As for ``sample``, on all levels.
+        generator: Where random numbers come from; the global CPU one if None.
+        incremental: As for ``sample``.
+        progress: Show a progress bar for each level.
 
-    Explained in notebook 11.
+    Returns:
+        (B, h, w) int64 indices a level, top first.
+
+    Raises:
+        ValueError: If there are not as many shapes as priors, or an argument does not fit a prior.
+
+    Explained in notebook 13.
     """
-
-    def __init__(self, prior: GatedPixelCNN, indices: Tensor, labels: Tensor | None, condition: Tensor | None):
-        self.prior = prior
-        self.indices = indices
-        self.labels, self.condition = labels, condition
-        self.layers = [_LayerMemory(layer, len(indices), indices.shape[2]) for layer in prior.layers]
-
-    def __call__(self, i: int, j: int) -> Tensor:
-        """Return the (B, K) logits at row ``i``, column ``j``; all positions before must be filled in."""
-        if j == 0:
-            self._start_row(i)
-        else:
-            self.layers[0].put_left(j - 1, self.prior.embed(self.indices[:, i, j - 1]))
-        h = None
-        for memory in self.layers:
-            if h is not None:
-                memory.put_left(j, h)
-            h = memory.step(j, h)
-        _, narrow, _, wide = self.prior.head
-        return _pointwise(wide, _pointwise(narrow, h.relu()).relu())
-
-    def _start_row(self, i: int) -> None:
-        if i > 0:
-            finished = self.prior.embed(self.indices[:, i - 1])  # (B, w, hidden)
-            self.layers[0].put_above(finished.transpose(0, 1))
-        condition = None if self.condition is None else self.condition[:, :, i : i + 1]
-        for memory, following in zip(self.layers, [*self.layers[1:], None], strict=True):
-            v = memory.start_row(self.labels, condition)
-            if following is not None:  # nobody reads the last layer's vertical stack
-                following.put_above(v)
-
-
-class _LayerMemory:
-    """What one layer keeps of its input: the last rows, and the columns so far of the current row.
-
-    Columns come first and channels last, so that the input seen through any column of a kernel is one
-    matrix in memory and each product reads it in place.
-    """
-
-    def __init__(self, layer: GatedLayer, batch: int, width: int):
-        self.layer, self.width = layer, width
-        rows, columns = layer.vertical.kernel_size
-        self.hidden = layer.out.in_channels
-        weight = layer.vertical.weight
-        self.by_column = weight.permute(3, 2, 1, 0).reshape(columns, rows * self.hidden, -1)
-        self.leftward = layer.horizontal.weight[:, :, 0].permute(2, 1, 0).flatten(0, 1)  # (columns * hidden, 2 hidden)
-        # Zero-padded as in GatedLayer.forward. Of the rows, the newest is last.
-        self.above = weight.new_zeros(width + 2 * layer.reach, batch, rows * self.hidden)
-        self.left = weight.new_zeros(batch, (width + layer.reach) * self.hidden)
-        self.told: Tensor  # (w, B, 2 hidden): all that the horizontal stack adds inside its gate in this row
-
-    def put_above(self, row: Tensor) -> None:
-        """Take in the next row of the vertical stack, (w, B, hidden), and forget the oldest."""
-        reach = self.layer.reach
-        self.above = torch.cat([self.above[:, :, self.hidden :], F.pad(row, (0, 0, 0, 0, reach, reach))], dim=2)
-
-    def put_left(self, j: int, column: Tensor) -> None:
-        """Take in column ``j`` of the horizontal stack, (B, hidden)."""
-        start = (j + self.layer.reach) * self.hidden
-        self.left[:, start : start + self.hidden] = column
-
-    def start_row(self, labels: Tensor | None, condition: Tensor | None) -> Tensor:
-        """Run the vertical stack over a row; return what the next layer's shall see, (w, B, hidden)."""
-        layer = self.layer
-        bias_v, bias_h = (_columns_first(bias) for bias in layer.bias(labels, condition))
-        flat = self.above.flatten(0, 1)  # ((w + padding) B, rows * hidden)
-        batch = self.above.shape[1]
-        above = layer.vertical.bias.expand(self.width * batch, -1)
-        for column, weight in enumerate(self.by_column):
-            seen = flat[column * batch : (column + self.width) * batch]
-            above = torch.addmm(above, seen, weight)
-        told = _pointwise(layer.link, above).view(self.width, batch, -1)
-        self.told = told + layer.horizontal.bias + bias_h
-        return gate((above.view_as(told) + bias_v).flatten(0, 1)).view(self.width, batch, -1)
-
-    def step(self, j: int, h: Tensor | None) -> Tensor:
-        """Run the horizontal stack at column ``j``; ``h`` is what this layer was given there, None in the first."""
-        columns = self.layer.horizontal.kernel_size[1]
-        window = self.left[:, j * self.hidden : (j + columns) * self.hidden]
-        step = _pointwise(self.layer.out, gate(torch.addmm(self.told[j], window, self.leftward)))
-        return step if h is None else h + step
-
-
-def _pointwise(layer: nn.Conv2d, rows: Tensor) -> Tensor:
-    """Apply a 1x1 convolution to (N, channels)."""
-    return F.linear(rows, layer.weight[:, :, 0, 0], layer.bias)
-
-
-def _columns_first(bias: Tensor | float) -> Tensor | float:
-    """Lay out what is added inside a gate, (B, C, 1, w or 1), as (w or 1, B, C)."""
-    return bias if isinstance(bias, float) else bias[:, :, 0].permute(2, 0, 1)
+    if len(priors) != len(shapes):
+        raise ValueError(f"shapes must hold one (B, h, w) for each of {len(priors)} priors, got {len(shapes)}")
+    maps: list[Tensor] = []
+    for prior, shape in zip(priors, shapes, strict=True):
+        drawn = sample(
+            prior,
+            shape,
+            labels if prior.num_classes is not None else None,
+            prior.condition_from(tuple(maps)),
+            temperature,
+            generator,
+            incremental,
+            progress=progress,
+        )
+        maps.append(drawn)
+    return maps

@@ -28,6 +28,7 @@ __all__ = [
     "prior_step",
     "save_checkpoint",
     "vae_step",
+    "vqvae2_step",
     "vqvae_step",
 ]
 
@@ -125,6 +126,20 @@ def vqvae_step(model: nn.Module, batch: Batch) -> StepResult:
     return StepResult(output.loss, logs)
 
 
+LEVEL_NAMES = {2: ("top", "bottom"), 3: ("top", "middle", "bottom")}
+
+
+def vqvae2_step(model: nn.Module, batch: Batch) -> StepResult:
+    """Compute the loss of a VQ-VAE-2 on one batch of images; explained in notebook 12."""
+    output = model(batch.x)
+    logs = {"recon_loss": output.recon_loss, "commitment_loss": output.commitment_loss}
+    for name, indices, num_codes in zip(
+        LEVEL_NAMES[model.config.levels], output.indices, model.config.num_codes, strict=True
+    ):
+        logs[f"perplexity_{name}"] = perplexity(indices, num_codes)
+    return StepResult(output.loss, logs)
+
+
 def vae_step(model: nn.Module, batch: Batch) -> StepResult:
     """Compute the negative ELBO of a VAE on one batch of images; explained in notebook 01."""
     output = model(batch.x)
@@ -132,9 +147,9 @@ def vae_step(model: nn.Module, batch: Batch) -> StepResult:
 
 
 def prior_step(model: nn.Module, batch: Batch) -> StepResult:
-    """Compute the nats per code of a prior on one batch of index maps; explained in notebook 00."""
+    """Compute the nats per code of a prior on one batch of index maps; explained in notebooks 00 and 13."""
     labels = batch.labels if model.num_classes is not None else None
-    loss = nats_per_code(model(batch.x, labels), batch.x)
+    loss = nats_per_code(model(batch.x, labels, model.condition_from(batch.above)), batch.x)
     return StepResult(loss, {"nats_per_code": loss})
 
 

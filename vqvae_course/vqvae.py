@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqvae_course.encdec import Decoder, Encoder, halvings
-from vqvae_course.quantize import EMAVectorQuantizer, VectorQuantizer, kmeans_init, restart_dead_codes
+from vqvae_course.quantize import EMAVectorQuantizer, VectorQuantizer, kmeans_start, restart_dead_codes
 from vqvae_course.runtime import eval_mode
 
 
@@ -150,13 +150,8 @@ class VQVAE(nn.Module):
         """
         was_training = self.training
         self.train()  # normalised as the first training batches will be
-        rows = self.quantizer.to_rows(self.latents(x)).float()
+        kmeans_start(self.quantizer, self.latents(x), generator)
         self.train(was_training)
-        codes = kmeans_init(rows, self.config.num_codes, generator)
-        if isinstance(self.quantizer, EMAVectorQuantizer):
-            self.quantizer.reset_codes(torch.arange(len(codes), device=codes.device), codes)
-        else:
-            self.quantizer.codebook.copy_(codes)
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
