@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import sampling, training
-from benchmarks.measure import interleaved
+from benchmarks.measure import interleaved, table
 
 RESULTS = Path(__file__).with_name("results.md")
 # Each large block is then one of its own, and given back as soon as it is freed: what is in use can be read off.
@@ -51,12 +51,6 @@ def imports() -> dict[str, float]:
         },
         rounds=5,
     )
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def quantizer_table(corner: str, measured: list[dict], entry: str, floor: str) -> str:
@@ -154,6 +148,10 @@ def main() -> None:
         ),
         "## Sampling",
         sampling_table([sampling.measure(shape, options.device, options.whole) for shape in sampling.SHAPES]),
+        "## Sampling with attention",
+        sampling_table(
+            [sampling.measure(shape, options.device, options.whole, True) for shape in sampling.ATTENTION_SHAPES]
+        ),
         "## Importing",
         table(
             ["what a new Python imports", "seconds"],

@@ -1,4 +1,4 @@
-"""How the benchmarks measure: interleaved medians, and the peak memory of one call."""
+"""How the benchmarks measure and report: interleaved medians, the peak memory of one call, tables."""
 
 import ctypes
 import random
@@ -60,3 +60,9 @@ def peak_mib(call: Callable[[], object]) -> float:
         call()
         raised.append(peak() - before)
     return min(raised) / 1024
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,5 +1,6 @@
 """The benchmarks measure what they say. How fast anything is, no test asks."""
 
+import json
 import math
 import sys
 import time
@@ -7,9 +8,12 @@ import time
 import pytest
 import torch
 
-from benchmarks import sampling, training
-from benchmarks.__main__ import RESULTS, sampling_table, table
-from benchmarks.measure import interleaved, peak_mib
+from benchmarks import hierarchy, sampling, training
+from benchmarks.__main__ import RESULTS, sampling_table
+from benchmarks.measure import interleaved, peak_mib, table
+from vqvae_course.data import ImageSet
+from vqvae_course.pixelsnail import CausalAttention
+from vqvae_course.vqvae2 import VQVAE2Config
 
 
 def test_interleaved_calls_each_method_once_a_round_and_returns_medians():
@@ -31,8 +35,9 @@ def test_the_peak_is_what_a_call_holds_at_most_and_not_what_it_returns():
     assert 60 < peak_mib(call) < 100
 
 
-def test_sampling_compares_two_ways_that_agree():
-    row = sampling.measure((2, 3, 4))
+@pytest.mark.parametrize("attention", [False, True])
+def test_sampling_compares_two_ways_that_agree(attention):
+    row = sampling.measure((2, 3, 4), attention=attention)
     assert row["same"] is True
     assert row["timed"] == 12
     assert all(row[name] > 0 for name in ("forward", "naive", "incremental", "gigaflop"))
@@ -48,7 +53,14 @@ def test_a_long_naive_loop_is_timed_in_part(monkeypatch):
 
 def test_the_arithmetic_counts_each_weight_of_each_convolution():
     layer = torch.nn.Sequential(torch.nn.Conv2d(3, 5, (2, 1)), torch.nn.Embedding(7, 4), torch.nn.Conv2d(5, 2, 1))
-    assert sampling.products_per_position(layer) == 3 * 5 * 2 + 5 * 2
+    assert sampling.products_per_position(layer, 100) == 3 * 5 * 2 + 5 * 2
+
+
+def test_the_arithmetic_of_attention_grows_with_the_map():
+    attention = CausalAttention(hidden=8, heads=2)
+    weights = attention.query.weight.numel() + attention.key_value.weight.numel() + attention.out.weight.numel()
+    # 8 products with each earlier key and 8 with each earlier value; on average half of 10 positions are earlier.
+    assert sampling.products_per_position(attention, 10) == weights + (8 + 8) * 10 / 2
 
 
 def test_training_compares_with_the_same_network_without_its_quantizer():
@@ -74,10 +86,31 @@ def test_all_quantizers_return_latents_of_the_input_shape_and_a_loss(shape, num_
     assert set(quantizer.memory(shape, num_codes)) == {"floor", *found}
 
 
+def test_the_whole_hierarchy_runs_and_writes_its_numbers_picture_and_checkpoints(tmp_path, monkeypatch):
+    monkeypatch.setattr(hierarchy, "PROBE", 2)
+    images, labels = torch.randint(256, (300, 3, 16, 16), dtype=torch.uint8), torch.arange(300) % 2
+    data = ImageSet(images, labels, "noise")
+    config = VQVAE2Config(3, 4, 0, 2, num_codes=(4, 5), code_dim=2, strides=(2, 2))
+    found = hierarchy.run(data, data.take(slice(100)), config, 0.0, "cpu", tmp_path, hidden=4, samples=80)
+    assert json.loads((tmp_path / "hierarchy_noise.json").read_text())["levels"] == [[4, 4, 4], [8, 8, 5]]
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".md", ".png", ".pt"}
+    assert "not measured" not in (tmp_path / "hierarchy_noise.md").read_text().partition("test images")[0]
+    assert found["nats_per_image"] == pytest.approx(
+        sum(n * prior["nats_per_code"] for n, prior in zip((16, 64), found["priors"], strict=True))
+    )
+    assert set(found["measures"]["samples"]) >= {"agreement", "frechet_distance", "precision", "recall"}
+
+
 def test_the_results_on_the_page_are_stored():
     text = RESULTS.read_text(encoding="utf-8")
     assert text.startswith("Measured on 20")
-    for heading in ("## The whole quantizer", "## One training update", "## Sampling", "## Importing"):
+    for heading in (
+        "## The whole quantizer",
+        "## One training update",
+        "## Sampling",
+        "## Sampling with attention",
+        "## Importing",
+    ):
         assert heading in text
     assert "NO" not in text.split()
 

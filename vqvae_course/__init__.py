@@ -5,12 +5,13 @@ Where to find an idea:
 - nearest code, straight-through estimator, codebook and commitment losses, EMA codebook, k-means
   start, restart of dead codes: ``quantize``
 - encoder, decoder, residual layers: ``encdec``
-- the VQ-VAE: ``vqvae``; the continuous VAE beside it: ``vae``
-- priors over codes: counting in ``prior``, PixelCNN and gated PixelCNN in ``pixelcnn``; drawing from
-  them: ``sample``
+- the VQ-VAE: ``vqvae``; the continuous VAE beside it: ``vae``; several levels of codes: ``vqvae2``
+- priors over codes: counting in ``prior``, PixelCNN and gated PixelCNN in ``pixelcnn``, attention in
+  ``pixelsnail``, a level given those above it in ``conditional``
+- drawing from them: ``sample``; without computing anything twice: ``incremental``
 - what a network over maps sees, leaks of the future and blind spots: ``causality``
 - training loop: ``train``; checkpoints: ``checkpoint``; scores on a data set: ``evaluate``
-- perplexity, normalised MSE, bits and nats: ``metrics``
+- perplexity, normalised MSE, bits and nats: ``metrics``; how good samples are: ``fidelity``
 - data sets, of images and of codes: ``data``, with the built-in ``glyphs`` and ``scenes``; downloads
   and folders: ``sources``
 - device, seed, budget: ``runtime``; pictures: ``plotting``; a judge of samples: ``classifier``
