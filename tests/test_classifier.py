@@ -33,3 +33,12 @@ def test_it_learns_to_tell_classes_apart():
     config = TrainConfig(steps=40, lr=1e-2, progress=False)
     fit(classifier, Batches(train, 32), classifier_step, config)
     assert agreement(classifier, test.images, test.labels) > 0.9
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 18, 29)])
+def test_features_are_what_the_last_layer_reads(shape):
+    classifier, x = Classifier(shape[0], CLASSES, hidden=6).eval(), torch.rand(B, *shape)
+    features = classifier.features(x)
+    assert features.shape == (B, 18 * 6)
+    assert features.min() >= 0
+    torch.testing.assert_close(classifier[-1](features), classifier(x))

@@ -5,8 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from vqvae_course.classifier import Classifier
 from vqvae_course.data import CodeSet, ImageSet
-from vqvae_course.evaluate import agreement, evaluate_prior, evaluate_vqvae
+from vqvae_course.evaluate import agreement, evaluate_prior, evaluate_vqvae, judge
 from vqvae_course.pixelcnn import GatedPixelCNN
 from vqvae_course.prior import FrequencyPrior
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
@@ -138,3 +139,20 @@ def test_a_prior_by_counting_is_measured_like_any_other():
     assert evaluate_prior(
         uniform, CodeSet(maps, torch.zeros(7, dtype=torch.int64), "maps"), batch_size=3
     ) == pytest.approx(math.log(K), rel=1e-6)
+
+
+# --- judge
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, N])
+@pytest.mark.parametrize("mode", [True, False])
+def test_a_judge_tells_features_and_probabilities_and_is_left_as_it_was(images, batch_size, mode):
+    classifier = Classifier(C, 4, hidden=6)
+    classifier(torch.rand(9, C, H, W))  # some statistics to normalise with
+    judged = []
+    assert_left_alone(classifier, mode, lambda: judged.append(judge(classifier, images.images, batch_size)))
+    x = images.images.float() / 255
+    classifier.eval()
+    torch.testing.assert_close(judged[0].features, classifier.features(x).detach())
+    torch.testing.assert_close(judged[0].probabilities, classifier(x).detach().softmax(dim=1))
+    torch.testing.assert_close(judge(classifier, x), judged[0])

@@ -20,15 +20,20 @@ LAYER = {
     "sources": 0,
     "prior": 0,
     "causality": 0,
+    "fidelity": 0,
     "data": 1,
     "vqvae": 1,
     "vae": 1,
+    "vqvae2": 1,
     "pixelcnn": 1,
     "classifier": 1,
-    "sample": 2,
+    "pixelsnail": 2,
+    "conditional": 2,
     "evaluate": 2,
-    "checkpoint": 2,
-    "train": 3,
+    "incremental": 3,
+    "checkpoint": 3,
+    "sample": 4,
+    "train": 4,
 }
 LEAVES = {"plotting", "checks", "cli", "__main__"}
 MAY_IMPORT_A_LEAF = {("__init__", "checks"), ("__main__", "cli")}

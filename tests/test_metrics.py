@@ -10,6 +10,7 @@ from vqvae_course.metrics import (
     codebook_usage,
     compression_ratio,
     data_variance,
+    joint_nats,
     kl_categorical,
     latent_bits,
     nats_per_code,
@@ -185,6 +186,32 @@ def test_bits_per_dim_of_equally_likely_bytes_is_eight():
 def test_latent_bits_agree_with_the_nats_of_a_prior_that_knows_nothing():
     nll_nats = H * W * float(nats_per_code(torch.zeros(B, K, H, W), torch.zeros(B, H, W, dtype=torch.int64)))
     assert bits_per_dim(nll_nats, 1) == pytest.approx(latent_bits(H, W, K))
+
+
+def test_the_nats_of_all_levels_add_up_each_over_its_positions():
+    assert joint_nats([2.0, 0.5], [(3, 4), (6, 8)]) == pytest.approx(12 * 2.0 + 48 * 0.5)
+    assert joint_nats([torch.tensor(2.0), 0.5, 1.0], [(1, 2), (3, 4), (5, 6)]) == pytest.approx(4 + 6 + 30)
+
+
+def test_the_nats_of_all_levels_are_the_surprise_at_the_whole_image():
+    levels = [
+        (torch.randn(1, K, 2, 3), torch.randint(K, (1, 2, 3))),
+        (torch.randn(1, 7, H, W), torch.zeros(1, H, W).long()),
+    ]
+    total = -sum(float(logits.log_softmax(1).gather(1, indices[:, None]).double().sum()) for logits, indices in levels)
+    per_code = [float(nats_per_code(logits, indices)) for logits, indices in levels]
+    assert joint_nats(per_code, [(2, 3), (H, W)]) == pytest.approx(total, rel=1e-5)
+
+
+def test_levels_of_equal_codes_that_nothing_is_known_about_cost_their_latent_bits():
+    nats = joint_nats([math.log(K), math.log(8)], [(2, 3), (H, W)])
+    assert nats / math.log(2) == pytest.approx(latent_bits(2, 3, K) + latent_bits(H, W, 8))
+
+
+@pytest.mark.parametrize(("nats", "shapes"), [([], []), ([1.0], [(2, 3), (4, 6)]), ([1.0, 2.0], [(2, 3)])])
+def test_each_level_needs_its_shape(nats, shapes):
+    with pytest.raises(ValueError, match=rf"shapes must be one .* got {len(shapes)} and {len(nats)}"):
+        joint_nats(nats, shapes)
 
 
 # --- structural similarity

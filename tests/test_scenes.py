@@ -2,8 +2,9 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from vqvae_course.scenes import COLOURS, KINDS, MAX_COUNT, RGB, draw_scenes
+from vqvae_course.scenes import COLOURS, KINDS, MAX_COUNT, RGB, draw_scenes, read_scenes
 
 SIZE = 24
 
@@ -103,3 +104,102 @@ def test_textures_are_paler_than_shapes_and_vary():
 def test_a_scene_needs_eight_pixels(size):
     with pytest.raises(ValueError, match=f"size must be at least 8 pixels, got {size}"):
         drawn(1, size=size)
+
+
+# --- read_scenes
+
+
+def by_quarter(factors):
+    """Return the true (N, 4) colours, (N, 4, 2) centres and (N, 4) areas, one entry a quarter."""
+    n = len(factors.count)
+    colour, centre, area = torch.full((n, 4), -1), torch.full((n, 4, 2), math.nan), torch.zeros(n, 4)
+    side = torch.tensor([math.pi**0.5, 2 * 0.85, 27**0.25 * 0.6])  # of a square as large, for a radius of 1
+    for s in range(MAX_COUNT):
+        rows = present(factors)[:, s].nonzero().flatten()
+        where = (factors.centre[rows, s] > 0.5).long()
+        quarter = 2 * where[:, 0] + where[:, 1]
+        colour[rows, quarter] = factors.colour[rows, s]
+        centre[rows, quarter] = factors.centre[rows, s]
+        area[rows, quarter] = (side[factors.kind[rows]] * factors.radius[rows, s]).square()
+    return colour, centre, area
+
+
+@pytest.mark.parametrize("size", [24, 32, 33, 64])
+def test_what_is_drawn_is_what_is_read(size):
+    images, _, factors = drawn(600, seed=1, size=size)
+    reading = read_scenes(images)
+    colour, centre, area = by_quarter(factors)
+    assert (reading.count == factors.count).float().mean() > 0.995
+    assert (reading.colour == colour).all(dim=1).float().mean() > 0.995
+    there = (colour >= 0) & (reading.colour >= 0)
+    off = (reading.centre - centre)[there].abs()
+    assert off.mean() < 0.1 / size
+    assert off.max() < 0.7 / size
+    ratio = (reading.area / area)[there]
+    assert 0.97 < ratio.mean() < 1.01
+    assert 0.7 < ratio.min() < ratio.max() < 1.3
+
+
+@pytest.mark.parametrize("deviation", [0.7, 1.0])
+def test_a_decoders_blur_and_noise_change_little(deviation):
+    images, _, factors = drawn(600, seed=2, size=32)
+    place = torch.arange(-4.0, 5)
+    bell = (-place.square() / (2 * deviation**2)).exp()
+    bell = (bell / bell.sum()).expand(3, 1, 1, -1)
+    x = F.pad(images.float() / 255, (4, 4, 4, 4), mode="replicate")
+    x = F.conv2d(F.conv2d(x, bell, groups=3), bell.transpose(2, 3), groups=3)
+    x = (x + 0.03 * torch.randn(x.shape, generator=torch.Generator().manual_seed(3))).clamp(0, 1)
+    reading, (colour, centre, _) = read_scenes(x), by_quarter(factors)
+    assert (reading.count == factors.count).float().mean() > 0.99
+    assert (reading.colour == colour)[colour >= 0].float().mean() > 0.99
+    assert (reading.centre - centre)[(colour >= 0) & (reading.colour >= 0)].abs().mean() < 0.2 / 32
+
+
+def test_bytes_and_floats_read_alike():
+    images = drawn(50)[0]
+    for one, other in zip(read_scenes(images), read_scenes(images.float() / 255), strict=True):
+        torch.testing.assert_close(one, other, equal_nan=True)
+
+
+def flat(height: int, width: int, tone=(0.7, 0.6, 0.65)) -> torch.Tensor:
+    return torch.tensor(tone)[:, None, None].expand(3, height, width).clone()
+
+
+def test_each_quarter_is_read_by_itself_in_a_picture_of_any_size():
+    picture = flat(40, 50)
+    picture[:, 4:12, 30:45] = RGB[2][:, None, None]  # top right: rows 4 to 11, columns 30 to 44
+    picture[:, 25:31, 5:9] = RGB[4][:, None, None]  # bottom left
+    reading = read_scenes(picture[None])
+    assert reading.count.tolist() == [2]
+    assert reading.colour.tolist() == [[-1, 2, 4, -1]]
+    torch.testing.assert_close(reading.centre[0, 1], torch.tensor([8 / 40, 37.5 / 50]))
+    torch.testing.assert_close(reading.centre[0, 2], torch.tensor([28 / 40, 7 / 50]))
+    torch.testing.assert_close(reading.area[0], torch.tensor([0, 8 * 15 / 2000, 6 * 4 / 2000, 0]))
+    assert reading.centre[0, [0, 3]].isnan().all()
+
+
+def test_more_shapes_than_are_ever_drawn_are_counted():
+    picture = flat(32, 32)
+    for k, (row, column) in enumerate([(4, 4), (4, 20), (20, 4), (20, 20)]):
+        picture[:, row : row + 7, column : column + 7] = RGB[k][:, None, None]
+    assert read_scenes(picture[None]).colour.tolist() == [[0, 1, 2, 3]]
+
+
+def test_a_speck_and_a_colour_of_no_shape_are_not_read():
+    speck = flat(32, 32)
+    speck[:, 4:6, 4:8] = RGB[0][:, None, None]
+    black = flat(32, 32)
+    black[:, 4:14, 4:14] = 0.0
+    assert read_scenes(torch.stack([speck, black, flat(32, 32)])).count.tolist() == [0, 0, 0]
+
+
+def test_a_picture_of_one_colour_and_no_pictures_at_all_hold_no_shape():
+    assert read_scenes(RGB[3].view(1, 3, 1, 1).expand(1, 3, 8, 8)).count.tolist() == [0]
+    reading = read_scenes(torch.zeros(0, 3, 8, 9, dtype=torch.uint8))
+    assert [tuple(value.shape) for value in reading] == [(0,), (0, 4), (0, 4, 2), (0, 4)]
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 8, 8), (3, 8, 8), (2, 3, 1, 8)])
+def test_only_colour_pictures_are_read(shape):
+    with pytest.raises(ValueError, match=r"images must be \(N, 3, H, W\) of at least 2x2 pixels, got shape"):
+        read_scenes(torch.zeros(shape))

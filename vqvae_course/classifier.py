@@ -1,6 +1,6 @@
 """A small classifier of images, trained in seconds: the judge of class-conditional samples."""
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class Classifier(nn.Sequential):
@@ -29,3 +29,18 @@ class Classifier(nn.Sequential):
             nn.Flatten(),
             nn.Linear(9 * 2 * hidden, num_classes),
         )
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return what the last linear layer reads: what the network sees in an image, before it names a class.
+
+        Args:
+            x: (B, C, H, W) in [0, 1].
+
+        Returns:
+            (B, 18 * hidden), never below 0.
+
+        Explained in notebook 13.
+        """
+        for layer in list(self)[:-1]:
+            x = layer(x)
+        return x

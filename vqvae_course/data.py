@@ -1,7 +1,7 @@
 """Data sets by name, held as uint8 tensors, and batches drawn from them by index."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -45,11 +45,13 @@ class CodeSet(NamedTuple):
         indices: (N, h, w) int64.
         labels: (N,) int64.
         name: Name of the image set.
+        above: In a hierarchy, the index maps of the levels above, top first, (N, h', w') int64 each.
     """
 
     indices: Tensor
     labels: Tensor
     name: str
+    above: tuple[Tensor, ...] = ()
 
 
 class Batch(NamedTuple):
@@ -58,10 +60,12 @@ class Batch(NamedTuple):
     Attributes:
         x: (B, C, H, W) float images in [0, 1], or (B, h, w) int64 index maps.
         labels: (B,) int64.
+        above: With index maps of a hierarchy, those of the levels above, top first.
     """
 
     x: Tensor
     labels: Tensor
+    above: tuple[Tensor, ...] = ()
 
 
 def as_float(images: Tensor) -> Tensor:
@@ -169,6 +173,7 @@ class Batches:
         if not 1 <= batch_size <= len(data.labels):
             raise ValueError(f"batch_size must lie between 1 and the {len(data.labels)} examples, got {batch_size}")
         self.examples, self.labels = data[0], data[1]
+        self.above = data.above if isinstance(data, CodeSet) else ()
         self.batch_size = batch_size
         self.generator = generator or torch.Generator().manual_seed(0)
         self.device = device
@@ -184,7 +189,8 @@ class Batches:
             self.position = 0
         rows = self.order[self.position : self.position + self.batch_size]
         self.position += self.batch_size
-        return Batch(as_float(self.examples[rows].to(self.device)), self.labels[rows].to(self.device))
+        above = tuple(maps[rows].to(self.device) for maps in self.above)
+        return Batch(as_float(self.examples[rows].to(self.device)), self.labels[rows].to(self.device), above)
 
     def state_dict(self) -> dict:
         """Return what ``load_state_dict`` needs to continue with the very next batch."""
@@ -242,6 +248,50 @@ def decode_codes(model: nn.Module, indices: Tensor, batch_size: int = 500) -> Te
     return torch.cat(images).clamp(0, 1)
 
 
+@torch.no_grad()
+def encode_levels(model: nn.Module, data: ImageSet, batch_size: int = 500) -> list[CodeSet]:
+    """Replace each image of a data set by its index maps on all levels of a hierarchy.
+
+    Args:
+        model: A ``VQVAE2``; put in eval mode for the while, so that its codebooks keep still.
+        data: The images; their order and labels are kept.
+        batch_size: Images at a time.
+
+    Returns:
+        One ``CodeSet`` a level, top first, on the CPU; each holds the maps of the levels above it in ``above``.
+
+    Explained in notebook 12.
+    """
+    device = device_of(model)
+    with eval_mode(model):
+        parts = [
+            [maps.cpu() for maps in model.encode(as_float(part.to(device)))] for part in data.images.split(batch_size)
+        ]
+    levels = [torch.cat(maps) for maps in zip(*parts, strict=True)]
+    return [CodeSet(maps, data.labels, data.name, tuple(levels[:above])) for above, maps in enumerate(levels)]
+
+
+@torch.no_grad()
+def decode_levels(model: nn.Module, maps: Sequence[Tensor], batch_size: int = 500) -> Tensor:
+    """Turn the index maps of a hierarchy back into images, in eval mode.
+
+    Args:
+        model: The ``VQVAE2`` whose codes they are.
+        maps: Top first, (N, h, w) int64 each, from ``encode_levels`` or ``sample.sample_levels``.
+        batch_size: Images at a time.
+
+    Returns:
+        (N, C, H, W) float32 in [0, 1] on the CPU; what the decoder makes beyond black or white is clipped.
+
+    Explained in notebook 12.
+    """
+    device = device_of(model)
+    with eval_mode(model):
+        parts = zip(*(level.split(batch_size) for level in maps), strict=True)
+        images = [model.decode([level.to(device) for level in part]).float().cpu() for part in parts]
+    return torch.cat(images).clamp(0, 1)
+
+
 def fingerprint(model: nn.Module) -> str:
     """Return a hash of a model's kind, configuration and weights: equal for equal models, on any device.
 
@@ -278,6 +328,7 @@ def save_codes(path: str | Path, codes: CodeSet, model: nn.Module) -> None:
             labels=codes.labels.cpu().numpy(),
             name=codes.name,
             model=fingerprint(model),
+            **{f"above_{level}": maps.cpu().numpy() for level, maps in enumerate(codes.above)},
         )
 
 
@@ -306,7 +357,9 @@ def load_codes(path: str | Path, model: nn.Module) -> CodeSet:
             found = int(file["format"])
             if found == CODES_FORMAT:
                 maps, labels = torch.from_numpy(file["indices"]), torch.from_numpy(file["labels"])
-                codes, owner = CodeSet(maps, labels, str(file["name"])), str(file["model"])
+                levels = sum(name.startswith("above_") for name in file)
+                above = tuple(torch.from_numpy(file[f"above_{level}"]) for level in range(levels))
+                codes, owner = CodeSet(maps, labels, str(file["name"]), above), str(file["model"])
     except FileNotFoundError:
         raise
     except Exception as error:  # numpy raises many kinds for one cause: this is no file of codes

@@ -201,6 +201,25 @@ def compression_ratio(shape: Sequence[int], latent: Sequence[int], num_codes: in
     return math.prod(shape) * bits / coded if coded else math.inf
 
 
+def hierarchy_ratio(shape: Sequence[int], levels: Sequence[tuple[int, int, int]], bits: int = 8) -> float:
+    """Return how many times fewer bits the index maps of all levels take together than the raw image.
+
+    VQ-VAE-2 (arXiv:1906.00446v1), section 3: 34 times fewer for 256x256 pixels as 32x32 + 64x64 indices of K = 512.
+
+    Args:
+        shape: (C, H, W) of the image.
+        levels: (h, w, K) of each level.
+        bits: Bits per sub-pixel of the raw image.
+
+    Returns:
+        ``C H W bits / sum_l (h_l w_l log2 K_l)``; infinite where every K is 1.
+
+    Explained in notebook 12.
+    """
+    coded = sum(latent_bits(*level) for level in levels)
+    return math.prod(shape) * bits / coded if coded else math.inf
+
+
 def pareto_front(points: Tensor) -> Tensor:
     """Find the settings that no other one beats, for example of (bits, error) pairs.
 
@@ -262,6 +281,32 @@ def nats_per_code(logits: Tensor, indices: Tensor) -> Tensor:
     Explained in notebook 11.
     """
     return F.cross_entropy(logits.float(), indices)
+
+
+def joint_nats(nats_per_code: Sequence[float], shapes: Sequence[tuple[int, int]]) -> float:
+    """Return the negative log-likelihood of all levels of a hierarchy together, in nats per image.
+
+    By the chain rule the levels' surprises add up, each level's being a mean over its h w positions:
+
+        -log p(top, bottom) = -log p(top) - log p(bottom | top) = sum_l h_l w_l nats_l
+
+    So a nat on a large map weighs more than one on a small map, and a mean over levels means nothing.
+
+    Args:
+        nats_per_code: Nats per code of each level, given the levels above it.
+        shapes: (h, w) of each level's map, in the same order.
+
+    Raises:
+        ValueError: If there are no levels, or not as many shapes as levels.
+
+    Explained in notebook 13.
+    """
+    if len(nats_per_code) == 0 or len(nats_per_code) != len(shapes):
+        raise ValueError(
+            f"shapes must be one (h, w) for each of the levels in nats_per_code, got {len(shapes)} and "
+            f"{len(nats_per_code)}"
+        )
+    return math.fsum(h * w * float(nats) for nats, (h, w) in zip(nats_per_code, shapes, strict=True))
 
 
 def bits_per_dim(nll_nats: float | Tensor, num_dims: int) -> float | Tensor:

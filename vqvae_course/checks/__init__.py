@@ -3,10 +3,12 @@
 from typing import Any
 
 from vqvae_course.checks import (
+    bug_clinic,
     codebook_collapse,
     codes_and_why_a_prior,
     ema_codebooks,
     gated_pixelcnn,
+    hierarchical_priors,
     pixelcnn,
     rate_and_distortion,
     report,
@@ -14,6 +16,7 @@ from vqvae_course.checks import (
     three_losses,
     training_a_vqvae,
     vector_quantization,
+    vqvae2,
     why_discrete,
 )
 from vqvae_course.checks.report import EXERCISES, CheckFailed, Exercise, Report
@@ -23,11 +26,13 @@ __all__ = [
     "CheckFailed",
     "Exercise",
     "Report",
+    "bug_clinic",
     "check",
     "codebook_collapse",
     "codes_and_why_a_prior",
     "ema_codebooks",
     "gated_pixelcnn",
+    "hierarchical_priors",
     "pixelcnn",
     "rate_and_distortion",
     "report",
@@ -35,6 +40,7 @@ __all__ = [
     "three_losses",
     "training_a_vqvae",
     "vector_quantization",
+    "vqvae2",
     "why_discrete",
 ]
 

@@ -1,0 +1,1097 @@
+"""Right and wrong answers to the exercises of notebook 13."""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from tests.checks.registered import Answers
+from vqvae_course import fidelity
+
+answers = Answers()
+
+
+# causal_attention_mask
+
+
+def past(scores, diagonal=-1):
+    return torch.ones_like(scores, dtype=torch.bool).tril(diagonal)
+
+
+@answers.accept("causal_attention_mask")
+def fills_with_infinity(scores):
+    return scores.masked_fill(~past(scores), -math.inf).softmax(dim=-1).nan_to_num()
+
+
+@answers.accept("causal_attention_mask")
+def leaves_the_first_row_out(scores):
+    hidden = ~past(scores)
+    hidden[:, 0] = False
+    weights = scores.masked_fill(hidden, -math.inf).softmax(dim=2)
+    return torch.cat([torch.zeros_like(weights[:, :1]), weights[:, 1:]], dim=1)
+
+
+@answers.accept("causal_attention_mask")
+def row_by_row(scores):
+    size = scores.shape[1]
+    rows = [F.pad(scores[:, i, :i].softmax(dim=-1), (0, size - i)) for i in range(size)]
+    return torch.stack(rows, dim=1)
+
+
+@answers.accept("causal_attention_mask")
+def with_the_smallest_number(scores):
+    mask = past(scores)
+    lowest = torch.finfo(scores.dtype).min
+    return torch.where(mask, scores, lowest).softmax(dim=-1) * mask
+
+
+@answers.accept("causal_attention_mask")
+def by_hand(scores):
+    mask = past(scores)
+    top = scores.masked_fill(~mask, -math.inf).amax(dim=2, keepdim=True).detach()
+    powers = (scores - top.nan_to_num(neginf=0.0)).masked_fill(~mask, -math.inf).exp()
+    total = powers.sum(dim=2, keepdim=True)
+    return powers / total.where(total > 0, 1.0)
+
+
+@answers.accept("causal_attention_mask")
+def with_a_cell_for_nothing(scores):
+    """A column of its own for the first row alone, cut off afterwards."""
+    nothing = torch.full_like(scores[:, :, :1], -math.inf)
+    nothing[:, 0] = 0
+    filled = scores.masked_fill(~past(scores), -math.inf)
+    return torch.cat([nothing, filled], dim=2).softmax(dim=2)[:, :, 1:]
+
+
+@answers.accept("causal_attention_mask")
+def in_float32_with_a_billion(scores):
+    mask = past(scores)
+    return scores.float().masked_fill(~mask, -1e9).softmax(dim=-1) * mask
+
+
+@answers.reject("causal_attention_mask", "attends to itself as well")
+def inclusive(scores):
+    return scores.masked_fill(~past(scores, 0), -math.inf).softmax(dim=-1)
+
+
+@answers.reject("causal_attention_mask", "attends to itself as well")
+def inclusive_but_for_the_first(scores):
+    weights = scores.masked_fill(~past(scores, 0), -math.inf).softmax(dim=-1)
+    return torch.cat([torch.zeros_like(weights[:, :1]), weights[:, 1:]], dim=1)
+
+
+@answers.reject("causal_attention_mask", "first row is not a number")
+def nan_in_the_first_row(scores):
+    return scores.masked_fill(~past(scores), -math.inf).softmax(dim=-1)
+
+
+@answers.reject("causal_attention_mask", "spread over all positions")
+def uniform_first_row(scores):
+    return scores.masked_fill(~past(scores), torch.finfo(scores.dtype).min).softmax(dim=-1)
+
+
+@answers.reject("causal_attention_mask", "first position attends to itself")
+def first_row_to_itself(scores):
+    hidden = ~past(scores)
+    hidden[:, 0, 0] = False
+    return scores.masked_fill(hidden, -math.inf).softmax(dim=-1)
+
+
+@answers.reject("causal_attention_mask", "arrow of time")
+def upper_triangle(scores):
+    mask = torch.ones_like(scores, dtype=torch.bool).triu(1)
+    return scores.masked_fill(~mask, -math.inf).softmax(dim=-1).nan_to_num()
+
+
+@answers.reject("causal_attention_mask", "arrow of time")
+def hides_the_wrong_side(scores):
+    return scores.masked_fill(past(scores), -math.inf).softmax(dim=-1)
+
+
+@answers.reject("causal_attention_mask", "result is transposed")
+def transposed(scores):
+    return fills_with_infinity(scores).transpose(1, 2)
+
+
+@answers.reject("causal_attention_mask", "scores are transposed")
+def transposed_scores(scores):
+    return fills_with_infinity(scores.transpose(1, 2))
+
+
+@answers.reject("causal_attention_mask", "after the softmax")
+def hides_afterwards(scores):
+    return scores.softmax(dim=-1) * past(scores)
+
+
+@answers.reject("causal_attention_mask", "A score of 0 is not a weight of 0")
+def zero_before(scores):
+    return (scores * past(scores)).softmax(dim=-1)
+
+
+@answers.reject("causal_attention_mask", "does not give it back")
+def zero_before_and_after(scores):
+    return scores.tril(-1).softmax(dim=-1).tril(-1)
+
+
+@answers.reject("causal_attention_mask", "runs down the columns")
+def over_columns(scores):
+    return scores.masked_fill(~past(scores), -math.inf).softmax(dim=1).nan_to_num()
+
+
+@answers.reject("causal_attention_mask", "runs over the batch")
+def over_the_batch(scores):
+    return scores.softmax(dim=0) * past(scores)
+
+
+@answers.reject("causal_attention_mask", "Nothing is hidden")
+def no_mask(scores):
+    return scores.softmax(dim=-1)
+
+
+@answers.reject("causal_attention_mask", "not exactly 0")
+def minus_one(scores):
+    return scores.masked_fill(~past(scores), -1.0).softmax(dim=-1)
+
+
+@answers.reject("causal_attention_mask", "not small enough")
+def minus_ten_thousand(scores):
+    hidden = ~past(scores)
+    weights = (scores - 1e4 * hidden).softmax(dim=-1)
+    return torch.cat([torch.zeros_like(weights[:, :1]), weights[:, 1:]], dim=1)
+
+
+@answers.reject("causal_attention_mask", "divides 0 by 0")
+def renormalised_without_care(scores):
+    weights = scores.softmax(dim=-1) * past(scores)
+    return weights / weights.sum(dim=-1, keepdim=True)
+
+
+@answers.reject("causal_attention_mask", "rounds to 0 or overflows")
+def renormalised_from_all(scores):
+    weights = scores.softmax(dim=-1) * past(scores)
+    return weights / (weights.sum(dim=-1, keepdim=True) + 1e-12)
+
+
+@answers.reject("causal_attention_mask", "in the hundreds")
+def without_the_maximum(scores):
+    powers = scores.exp() * past(scores)
+    total = powers.sum(dim=-1, keepdim=True)
+    return powers / total.where(total > 0, 1.0)
+
+
+@answers.reject("causal_attention_mask", "float16")
+def minus_a_billion_in_half(scores):
+    mask = past(scores)
+    return scores.masked_fill(~mask, -1e9).softmax(dim=-1) * mask
+
+
+@answers.reject("causal_attention_mask", "gradient of the scores is NaN")
+def nan_on_the_way_back(scores):
+    blocked = torch.zeros_like(scores).masked_fill(~past(scores), -math.inf)
+    return (scores + blocked).softmax(dim=-1).nan_to_num()
+
+
+@answers.reject("causal_attention_mask", "No gradient flows")
+def detached(scores):
+    return fills_with_infinity(scores.detach())
+
+
+@answers.reject("causal_attention_mask", "in place")
+def in_place(scores):
+    return scores.masked_fill_(~past(scores), -math.inf).softmax(dim=-1).nan_to_num()
+
+
+@answers.reject("causal_attention_mask", "position just before is hidden")
+def hides_one_more(scores):
+    return scores.masked_fill(~past(scores, -2), -math.inf).softmax(dim=-1).nan_to_num()
+
+
+@answers.reject("causal_attention_mask", "not small enough")
+def fills_with_minus_100000(scores):
+    mask = past(scores)
+    return scores.float().masked_fill(~mask, -1e5).softmax(dim=-1) * mask
+
+
+@answers.reject("causal_attention_mask", "not the softmax of the scores")
+def uniform_past(scores):
+    mask = past(scores).to(scores.dtype)
+    return mask / mask.sum(dim=-1, keepdim=True).clamp(min=1) + 0 * scores
+
+
+@answers.reject("causal_attention_mask", "square root")
+def scaled_again(scores):
+    return fills_with_infinity(scores / math.sqrt(scores.shape[-1]))
+
+
+@answers.reject("causal_attention_mask", "shape")
+def without_the_first_row(scores):
+    return fills_with_infinity(scores)[:, 1:]
+
+
+@answers.reject("causal_attention_mask", "logarithm")
+def logarithms(scores):
+    return scores.masked_fill(~past(scores), -math.inf).log_softmax(dim=-1).nan_to_num(neginf=0.0)
+
+
+# conditional_prior
+
+
+def condition(embed, mix, indices, above, step=lambda c, conv: c + conv(c.relu())):
+    c = embed(above).movedim(-1, 1)
+    for conv in mix:
+        c = step(c, conv)
+    return repeated(c, indices)
+
+
+def repeated(c, indices):
+    down, across = indices.shape[1] // c.shape[2], indices.shape[2] // c.shape[3]
+    return c.repeat_interleave(down, dim=2).repeat_interleave(across, dim=3)
+
+
+@answers.accept("conditional_prior")
+def by_repeat_interleave(prior, embed, mix, indices, above):
+    return prior(indices, None, condition(embed, mix, indices, above))
+
+
+@answers.accept("conditional_prior")
+def by_interpolate(prior, embed, mix, indices, above):
+    c = embed(above).permute(0, 3, 1, 2)
+    for conv in mix:
+        c = conv(F.relu(c)) + c
+    return prior(indices, condition=F.interpolate(c, size=indices.shape[1:], mode="nearest"))
+
+
+@answers.accept("conditional_prior")
+def by_expand(prior, embed, mix, indices, above):
+    c = torch.einsum("bijc->bcij", embed.weight[above])
+    for conv in mix:
+        c = c + F.conv2d(c.clamp(min=0), conv.weight, conv.bias, padding=1)
+    batch, channels, rows, columns = c.shape
+    down, across = indices.shape[1] // rows, indices.shape[2] // columns
+    c = c[:, :, :, None, :, None].expand(-1, -1, -1, down, -1, across)
+    return prior(indices=indices, labels=None, condition=c.reshape(batch, channels, *indices.shape[1:]))
+
+
+@answers.accept("conditional_prior")
+def by_index(prior, embed, mix, indices, above):
+    c = embed(above).movedim(-1, 1)
+    for conv in mix:
+        c = c + conv(torch.relu(c))
+    rows = torch.arange(indices.shape[1]) * c.shape[2] // indices.shape[1]
+    columns = torch.arange(indices.shape[2]) * c.shape[3] // indices.shape[2]
+    return prior(indices, None, c[:, :, rows[:, None], columns])
+
+
+@answers.accept("conditional_prior")
+def by_kron(prior, embed, mix, indices, above):
+    c = embed(above).movedim(-1, 1)
+    for conv in mix:
+        c = c.add(conv(c.relu()))
+    ones = torch.ones(1, 1, indices.shape[1] // c.shape[2], indices.shape[2] // c.shape[3])
+    return prior(indices, None, torch.kron(c.contiguous(), ones))
+
+
+@answers.reject("conditional_prior", "convolutions of mix are not used")
+def skips_mix(prior, embed, mix, indices, above):
+    return prior(indices, None, condition(embed, [], indices, above))
+
+
+@answers.reject("conditional_prior", "not quantities")
+def integers_as_floats(prior, embed, mix, indices, above):
+    return prior(indices, None, repeated(above[:, None].float(), indices))
+
+
+@answers.reject("conditional_prior", "causal mask")
+def masks_the_condition(prior, embed, mix, indices, above):
+    mask = torch.tensor([[1.0, 1, 1], [1, 1, 0], [0, 0, 0]])
+
+    def step(c, conv):
+        return c + F.conv2d(c.relu(), conv.weight * mask, conv.bias, padding=1)
+
+    return prior(indices, None, condition(embed, mix, indices, above, step))
+
+
+@answers.reject("conditional_prior", "causal mask")
+def masks_the_centre_as_well(prior, embed, mix, indices, above):
+    mask = torch.tensor([[1.0, 1, 1], [1, 0, 0], [0, 0, 0]])
+
+    def step(c, conv):
+        return c + F.conv2d(c.relu(), conv.weight * mask, conv.bias, padding=1)
+
+    return prior(indices, None, condition(embed, mix, indices, above, step))
+
+
+@answers.reject("conditional_prior", "shifted")
+def shifted_down(prior, embed, mix, indices, above):
+    return prior(indices, None, F.pad(condition(embed, mix, indices, above), (0, 0, 1, 0))[:, :, :-1])
+
+
+@answers.reject("conditional_prior", "shifted")
+def shifted_in_raster_order(prior, embed, mix, indices, above):
+    c = condition(embed, mix, indices, above)
+    return prior(indices, None, F.pad(c.flatten(2), (1, 0))[:, :, :-1].view_as(c))
+
+
+@answers.reject("conditional_prior", "tiles")
+def tiled(prior, embed, mix, indices, above):
+    c = condition(embed, mix, above, above)
+    return prior(indices, None, c.repeat(1, 1, indices.shape[1] // c.shape[2], indices.shape[2] // c.shape[3]))
+
+
+@answers.reject("conditional_prior", "a factor each")
+def one_factor(prior, embed, mix, indices, above):
+    c = condition(embed, mix, above, above)
+    down = indices.shape[1] // c.shape[2]
+    return prior(indices, None, c.repeat_interleave(down, dim=2).repeat_interleave(down, dim=3))
+
+
+@answers.reject("conditional_prior", "a factor each")
+def permuted_wrongly(prior, embed, mix, indices, above):
+    c = embed(above).permute(0, 3, 2, 1)
+    for conv in mix:
+        c = c + conv(c.relu())
+    down, across = indices.shape[1] // above.shape[1], indices.shape[2] // above.shape[2]
+    return prior(indices, None, c.repeat_interleave(down, dim=2).repeat_interleave(across, dim=3))
+
+
+@answers.reject("conditional_prior", "reshaped")
+def viewed(prior, embed, mix, indices, above):
+    batch, rows, columns = above.shape
+    c = embed(above).view(batch, -1, rows, columns)
+    for conv in mix:
+        c = c + conv(c.relu())
+    return prior(indices, None, repeated(c, indices))
+
+
+@answers.reject("conditional_prior", "repeat first and mix afterwards")
+def mixes_afterwards(prior, embed, mix, indices, above):
+    c = condition(embed, [], indices, above)
+    for conv in mix:
+        c = c + conv(c.relu())
+    return prior(indices, None, c)
+
+
+@answers.reject("conditional_prior", "interpolate")
+def bilinear(prior, embed, mix, indices, above):
+    c = condition(embed, mix, above, above)
+    return prior(indices, None, F.interpolate(c, size=indices.shape[1:], mode="bilinear"))
+
+
+@answers.reject("conditional_prior", "first row of the map above")
+def one_row_for_all(prior, embed, mix, indices, above):
+    c = condition(embed, mix, indices, above)
+    return prior(indices, None, c[:, :, :1].expand_as(c))
+
+
+@answers.reject("conditional_prior", "comes a ReLU")
+def relu_at_the_end(prior, embed, mix, indices, above):
+    return prior(indices, None, condition(embed, mix, indices, above).relu())
+
+
+@answers.reject("conditional_prior", "comes a ReLU")
+def relu_after_each(prior, embed, mix, indices, above):
+    return prior(indices, None, condition(embed, mix, indices, above, lambda c, conv: (c + conv(c.relu())).relu()))
+
+
+@answers.reject("conditional_prior", "in-place ReLU")
+def relu_in_place(prior, embed, mix, indices, above):
+    return prior(
+        indices, None, condition(embed, mix, indices, above, lambda c, conv: F.relu_(c.clone()) + conv(c.relu()))
+    )
+
+
+@answers.reject("conditional_prior", "no ReLU before")
+def no_relu(prior, embed, mix, indices, above):
+    return prior(indices, None, condition(embed, mix, indices, above, lambda c, conv: c + conv(c)))
+
+
+@answers.reject("conditional_prior", "after the convolution, not before")
+def relu_outside(prior, embed, mix, indices, above):
+    return prior(indices, None, condition(embed, mix, indices, above, lambda c, conv: c + conv(c).relu()))
+
+
+@answers.reject("conditional_prior", "replaces the map")
+def no_residual(prior, embed, mix, indices, above):
+    return prior(indices, None, condition(embed, mix, indices, above, lambda c, conv: conv(c.relu())))
+
+
+@answers.reject("conditional_prior", "Only one of the convolutions")
+def first_convolution_only(prior, embed, mix, indices, above):
+    return prior(indices, None, condition(embed, mix[:1], indices, above))
+
+
+@answers.reject("conditional_prior", "read the embedded map")
+def all_read_the_start(prior, embed, mix, indices, above):
+    c = condition(embed, [], above, above)
+    return prior(indices, None, repeated(c + sum(conv(c.relu()) for conv in mix), indices))
+
+
+@answers.reject("conditional_prior", "reverse order")
+def reversed_mix(prior, embed, mix, indices, above):
+    return prior(indices, None, condition(embed, mix[::-1], indices, above))
+
+
+@answers.reject("conditional_prior", "second argument, which is the labels")
+def as_labels(prior, embed, mix, indices, above):
+    return prior(indices, condition(embed, mix, indices, above))
+
+
+@answers.reject("conditional_prior", "gets labels")
+def above_as_labels(prior, embed, mix, indices, above):
+    return prior(indices, above, condition(embed, mix, indices, above))
+
+
+@answers.reject("conditional_prior", "no condition")
+def without_condition(prior, embed, mix, indices, above):
+    return prior(indices)
+
+
+@answers.reject("conditional_prior", "is to be the bottom's indices")
+def asks_about_the_top(prior, embed, mix, indices, above):
+    return prior(above, None, condition(embed, mix, indices, above))
+
+
+@answers.reject("conditional_prior", "what it is to predict")
+def embeds_the_bottom(prior, embed, mix, indices, above):
+    return prior(indices, None, condition(embed, mix, indices, indices))
+
+
+@answers.reject("conditional_prior", "grid of the map above")
+def forgets_to_repeat(prior, embed, mix, indices, above):
+    return prior(indices, None, condition(embed, mix, above, above))
+
+
+@answers.reject("conditional_prior", "last axis")
+def channels_last(prior, embed, mix, indices, above):
+    return prior(indices, None, condition(embed, mix, indices, above).movedim(1, -1))
+
+
+@answers.reject("conditional_prior", "returns logits")
+def probabilities_of_the_prior(prior, embed, mix, indices, above):
+    return by_repeat_interleave(prior, embed, mix, indices, above).softmax(dim=1)
+
+
+@answers.reject("conditional_prior", "No gradient flows")
+@torch.no_grad()
+def without_gradient(prior, embed, mix, indices, above):
+    return by_repeat_interleave(prior, embed, mix, indices, above)
+
+
+@answers.reject("conditional_prior", "does not reach embed")
+def detached_embedding(prior, embed, mix, indices, above):
+    c = embed(above).detach().movedim(-1, 1)
+    for conv in mix:
+        c = c + conv(c.relu())
+    return prior(indices, None, repeated(c, indices))
+
+
+@answers.reject("conditional_prior", "first one")
+def one_image_for_all(prior, embed, mix, indices, above):
+    return prior(indices, None, condition(embed, mix, indices, above[:1].expand_as(above)))
+
+
+@answers.reject("conditional_prior", "changes the list mix")
+def empties_the_list(prior, embed, mix, indices, above):
+    c = embed(above).movedim(-1, 1)
+    while mix:
+        c = c + (conv := mix.pop(0))(c.relu())
+        assert conv
+    return prior(indices, None, repeated(c, indices))
+
+
+# joint_nats
+
+
+@answers.accept("joint_nats")
+def by_cross_entropy(logits, indices):
+    total = sum(F.cross_entropy(a, b, reduction="sum") for a, b in zip(logits, indices, strict=True))
+    return total / len(indices[0])
+
+
+@answers.accept("joint_nats")
+def by_gather(logits, indices):
+    total = 0.0
+    for a, b in zip(logits, indices, strict=True):
+        log_p = a.log_softmax(dim=1).gather(1, b[:, None])
+        total -= log_p.sum(dim=(1, 2, 3)).mean().item()
+    return total
+
+
+@answers.accept("joint_nats")
+def by_means_times_positions(logits, indices):
+    return sum(F.cross_entropy(a, b) * b[0].numel() for a, b in zip(logits, indices, strict=True))
+
+
+@answers.accept("joint_nats")
+def by_categorical(logits, indices):
+    per_image = torch.zeros(len(indices[0]))
+    for a, b in zip(logits, indices, strict=True):
+        per_image = per_image - torch.distributions.Categorical(logits=a.movedim(1, -1)).log_prob(b).flatten(1).sum(1)
+    return per_image.mean()
+
+
+@answers.accept("joint_nats")
+def with_numpy(logits, indices):
+    total = 0.0
+    for a, b in zip(logits, indices, strict=True):
+        x, k = a.detach().double().numpy(), b.numpy()
+        x = x - x.max(axis=1, keepdims=True)
+        x = x - np.log(np.exp(x).sum(axis=1, keepdims=True))
+        total -= np.take_along_axis(x, k[:, None], axis=1).sum() / len(k)
+    return total
+
+
+def over_levels(logits, indices, reduction="mean"):
+    return [F.cross_entropy(a, b, reduction=reduction) for a, b in zip(logits, indices, strict=True)]
+
+
+@answers.reject("joint_nats", "as if every map had as many codes")
+def mean_of_means(logits, indices):
+    return sum(over_levels(logits, indices)) / len(logits)
+
+
+@answers.reject("joint_nats", "as if every map had one code")
+def sum_of_means(logits, indices):
+    return sum(over_levels(logits, indices))
+
+
+@answers.reject("joint_nats", "mean over all positions of all levels")
+def mean_over_positions(logits, indices):
+    return sum(over_levels(logits, indices, "sum")) / sum(b.numel() for b in indices)
+
+
+@answers.reject("joint_nats", "sum over the batch")
+def sum_over_the_batch(logits, indices):
+    return sum(over_levels(logits, indices, "sum"))
+
+
+@answers.reject("joint_nats", "their surprises add up")
+def mean_over_levels(logits, indices):
+    return by_cross_entropy(logits, indices) / len(logits)
+
+
+@answers.reject("joint_nats", "in bits")
+def in_bits(logits, indices):
+    return by_cross_entropy(logits, indices) / math.log(2)
+
+
+@answers.reject("joint_nats", "applies it again")
+def softmax_first(logits, indices):
+    return by_cross_entropy([a.softmax(dim=1) for a in logits], indices)
+
+
+@answers.reject("joint_nats", "first level alone")
+def top_only(logits, indices):
+    return by_cross_entropy(logits[:1], indices[:1])
+
+
+@answers.reject("joint_nats", "last level alone")
+def bottom_only(logits, indices):
+    return by_cross_entropy(logits[-1:], indices[-1:])
+
+
+@answers.reject("joint_nats", "number of codes K")
+def weighted_by_codes(logits, indices):
+    return sum(loss * a.shape[1] for loss, a in zip(over_levels(logits, indices), logits, strict=True))
+
+
+@answers.reject("joint_nats", "number of codes K")
+def mean_over_codes(logits, indices):
+    return sum(
+        F.cross_entropy(a, b, reduction="sum") / a.shape[1] / len(b) for a, b in zip(logits, indices, strict=True)
+    )
+
+
+@answers.reject("joint_nats", "first level's number of positions")
+def positions_of_the_first(logits, indices):
+    return sum(over_levels(logits, indices)) * indices[0][0].numel()
+
+
+@answers.reject("joint_nats", "last level's number of positions")
+def positions_of_the_last(logits, indices):
+    return sum(over_levels(logits, indices)) * indices[-1][0].numel()
+
+
+@answers.reject("joint_nats", "sign is wrong")
+def log_likelihood(logits, indices):
+    return -by_cross_entropy(logits, indices)
+
+
+@answers.reject("joint_nats", "multiplied")
+def product_of_levels(logits, indices):
+    return math.prod(float(loss) / len(indices[0]) for loss in over_levels(logits, indices, "sum"))
+
+
+@answers.reject("joint_nats", "not normalised")
+def raw_logits(logits, indices):
+    return -sum(a.gather(1, b[:, None]).sum() for a, b in zip(logits, indices, strict=True)) / len(indices[0])
+
+
+@answers.reject("joint_nats", "runs over the width")
+def softmax_over_the_width(logits, indices):
+    return -sum(a.log_softmax(dim=3).gather(1, b[:, None]).sum() for a, b in zip(logits, indices, strict=True)) / len(
+        indices[0]
+    )
+
+
+@answers.reject("joint_nats", "in the hundreds")
+def by_probabilities(logits, indices):
+    p = [a.softmax(dim=1).gather(1, b[:, None]) for a, b in zip(logits, indices, strict=True)]
+    return -sum((x + 1e-20).log().sum() for x in p) / len(indices[0])
+
+
+@answers.reject("joint_nats", "likeliest codes")
+def cost_of_the_likeliest(logits, indices):
+    return by_cross_entropy(logits, [a.argmax(dim=1) for a in logits])
+
+
+@answers.reject("joint_nats", "mixes positions")
+def reshaped_into_rows(logits, indices):
+    rows = [a.reshape(-1, a.shape[1]) for a in logits]
+    return by_cross_entropy(rows, [b.flatten() for b in indices]) * indices[0].numel() / len(indices[0])
+
+
+@answers.reject("joint_nats", "nothing is known")
+def without_the_logits(logits, indices):
+    return sum(b[0].numel() * math.log(a.shape[1]) for a, b in zip(logits, indices, strict=True))
+
+
+@answers.reject("joint_nats", "array of shape")
+def per_image(logits, indices):
+    return sum(F.cross_entropy(a, b, reduction="none").flatten(1).sum(1) for a, b in zip(logits, indices, strict=True))
+
+
+@answers.reject("joint_nats", "out of the lists")
+def pops(logits, indices):
+    total = 0.0
+    while logits:
+        b = indices.pop()
+        total += F.cross_entropy(logits.pop(), b, reduction="sum") / len(b)
+    return total
+
+
+@answers.reject("joint_nats", "changes the logits or the indices in place")
+def normalises_in_place(logits, indices):
+    total = 0.0
+    for a, b in zip(logits, indices, strict=True):
+        a.data -= a.data.logsumexp(dim=1, keepdim=True)
+        total -= a.gather(1, b[:, None]).sum() / len(b)
+    return total
+
+
+# reject
+
+
+@answers.accept("reject")
+def by_argsort(probabilities, labels, keep):
+    rows = []
+    for label in labels.unique():
+        own = (labels == label).nonzero()[:, 0]
+        order = probabilities[own, label].argsort(descending=True)
+        rows.append(own[order[: max(1, round(keep * len(own)))]])
+    return torch.cat(rows).sort().values
+
+
+@answers.accept("reject")
+def by_topk(probabilities, labels, keep):
+    mask = torch.zeros_like(labels, dtype=torch.bool)
+    for label in set(labels.tolist()):
+        asked = torch.where(labels == label, probabilities[:, label], -1.0)
+        mask[asked.topk(max(1, int(keep * int((labels == label).sum()) + 0.5))).indices] = True
+    return mask.nonzero().flatten()
+
+
+@answers.accept("reject")
+def by_rank(probabilities, labels, keep):
+    asked = probabilities[torch.arange(len(labels)), labels]
+    same = labels[:, None] == labels
+    rank = (same & (asked[None] > asked[:, None])).sum(dim=1)
+    count = (keep * same.sum(dim=1)).round().clamp(min=1)
+    return torch.where(rank < count)[0]
+
+
+@answers.accept("reject")
+def with_lists(probabilities, labels, keep):
+    kept = []
+    for label in range(probabilities.shape[1]):
+        own = [n for n, other in enumerate(labels.tolist()) if other == label]
+        own.sort(key=lambda n: -float(probabilities[n, label]))
+        kept += own[: max(1, round(keep * len(own)))]
+    return torch.tensor(sorted(kept))
+
+
+@answers.accept("reject")
+def by_package(probabilities, labels, keep):
+    return fidelity.reject(probabilities, labels, keep)
+
+
+def choose(score, labels, keep, count=None, group=None):
+    group = labels if group is None else group
+    rows = []
+    for label in group.unique():
+        own = (group == label).nonzero()[:, 0]
+        number = count(len(own)) if count else max(1, round(keep * len(own)))
+        rows.append(own[score[own].argsort(descending=True)[:number]])
+    return torch.cat(rows).sort().values
+
+
+def asked(probabilities, labels):
+    return probabilities.gather(1, labels[:, None])[:, 0]
+
+
+@answers.reject("reject", "likeliest class, whichever it is")
+def by_confidence(probabilities, labels, keep):
+    return choose(probabilities.amax(dim=1), labels, keep)
+
+
+@answers.reject("reject", "easy classes crowd out")
+def over_all(probabilities, labels, keep):
+    return asked(probabilities, labels).argsort(descending=True)[: round(keep * len(labels))].sort().values
+
+
+@answers.reject("reject", "easy classes crowd out")
+def by_quantile_of_all(probabilities, labels, keep):
+    p = asked(probabilities, labels)
+    return (p >= p.quantile(1 - keep)).nonzero().flatten()
+
+
+@answers.reject("reject", "least probable samples are kept")
+def keeps_the_worst(probabilities, labels, keep):
+    return choose(-asked(probabilities, labels), labels, keep)
+
+
+@answers.reject("reject", "what you throw away")
+def keeps_the_rest(probabilities, labels, keep):
+    return choose(asked(probabilities, labels), labels, 1 - keep)
+
+
+@answers.reject("reject", "rounded down")
+def rounds_down(probabilities, labels, keep):
+    return choose(asked(probabilities, labels), labels, keep, lambda n: max(1, int(keep * n)))
+
+
+@answers.reject("reject", "rounded up")
+def rounds_up(probabilities, labels, keep):
+    return choose(asked(probabilities, labels), labels, keep, lambda n: math.ceil(keep * n))
+
+
+@answers.reject("reject", "loses all of them")
+def drops_small_classes(probabilities, labels, keep):
+    return choose(asked(probabilities, labels), labels, keep, lambda n: round(keep * n))
+
+
+@answers.reject("reject", "loses all of them")
+def drops_small_classes_rounding_down(probabilities, labels, keep):
+    return choose(asked(probabilities, labels), labels, keep, lambda n: int(keep * n))
+
+
+@answers.reject("reject", "True and False")
+def as_a_mask(probabilities, labels, keep):
+    mask = torch.zeros_like(labels, dtype=torch.bool)
+    mask[by_argsort(probabilities, labels, keep)] = True
+    return mask
+
+
+@answers.reject("reject", "you keep")
+def by_quantile_of_the_class(probabilities, labels, keep):
+    rows = []
+    for label in labels.unique():
+        own = (labels == label).nonzero()[:, 0]
+        p = probabilities[own, label]
+        rows.append(own[p >= p.quantile(1 - keep)])
+    return torch.cat(rows).sort().values
+
+
+@answers.reject("reject", "but not the right ones")
+def by_lead(probabilities, labels, keep):
+    """The lead over the strongest other class."""
+    others = probabilities.clone()
+    others[torch.arange(len(labels)), labels] = -1
+    return choose(-others.amax(dim=1), labels, keep)
+
+
+@answers.reject("reject", "threshold")
+def by_threshold(probabilities, labels, keep):
+    return (asked(probabilities, labels) > keep).nonzero().flatten()
+
+
+@answers.reject("reject", "what the classifier says")
+def groups_by_prediction(probabilities, labels, keep):
+    return choose(probabilities.amax(dim=1), labels, keep, group=probabilities.argmax(dim=1))
+
+
+@answers.reject("reject", "agrees with")
+def keeps_agreement(probabilities, labels, keep):
+    return (probabilities.argmax(dim=1) == labels).nonzero().flatten()
+
+
+@answers.reject("reject", "same number")
+def equal_numbers(probabilities, labels, keep):
+    number = max(1, round(keep * len(labels) / probabilities.shape[1]))
+    return choose(asked(probabilities, labels), labels, keep, lambda n: number)
+
+
+@answers.reject("reject", "not in ascending order")
+def class_by_class(probabilities, labels, keep):
+    rows = [choose(asked(probabilities, labels), labels, keep)]
+    return rows[0][labels[rows[0]].argsort(stable=True)]
+
+
+@answers.reject("reject", "within a class")
+def local_numbers(probabilities, labels, keep):
+    rows = []
+    for label in labels.unique():
+        own = asked(probabilities, labels)[labels == label]
+        rows.append(own.argsort(descending=True)[: max(1, round(keep * len(own)))])
+    return torch.cat(rows)
+
+
+@answers.reject("reject", "first samples of each class")
+def without_ranking(probabilities, labels, keep):
+    return choose(-torch.arange(len(labels)), labels, keep)
+
+
+@answers.reject("reject", "one and the same column")
+def by_the_first_column(probabilities, labels, keep):
+    return choose(probabilities[:, 0], labels, keep)
+
+
+@answers.reject("reject", "integers")
+def returns_probabilities(probabilities, labels, keep):
+    return asked(probabilities, labels)[by_argsort(probabilities, labels, keep)]
+
+
+@answers.reject("reject", "a list")
+def returns_a_list(probabilities, labels, keep):
+    return by_argsort(probabilities, labels, keep).tolist()
+
+
+@answers.reject("reject", "shape")
+def returns_a_column(probabilities, labels, keep):
+    return by_argsort(probabilities, labels, keep)[:, None]
+
+
+# frechet_distance
+
+
+def parts(a, b):
+    return (a.mean(0) - b.mean(0)).square().sum(), a.T.cov().reshape(a.shape[1], -1), b.T.cov().reshape(b.shape[1], -1)
+
+
+def root(matrix):
+    values, vectors = torch.linalg.eigh(matrix)
+    return vectors * values.clamp(min=0).sqrt() @ vectors.T
+
+
+@answers.accept("frechet_distance")
+def by_symmetric_roots(a, b):
+    gap, cov_a, cov_b = parts(a, b)
+    half = root(cov_a)
+    return gap + cov_a.trace() + cov_b.trace() - 2 * root(half @ cov_b @ half).trace()
+
+
+@answers.accept("frechet_distance")
+def by_eigenvalues_of_the_product(a, b):
+    gap, cov_a, cov_b = parts(a, b)
+    values = torch.linalg.eigvals(cov_a @ cov_b).real.clamp(min=0)
+    return float(gap + (cov_a + cov_b).trace() - 2 * values.sqrt().sum())
+
+
+@answers.accept("frechet_distance")
+def by_complex_roots(a, b):
+    gap, cov_a, cov_b = parts(a, b)
+    values = torch.linalg.eigvals(cov_a @ cov_b)
+    return gap + torch.trace(cov_a) + torch.trace(cov_b) - 2 * values.sqrt().real.sum()
+
+
+@answers.accept("frechet_distance")
+def by_numpy(a, b):
+    a, b = a.numpy(), b.numpy()
+    cov_a, cov_b = np.atleast_2d(np.cov(a, rowvar=False)), np.atleast_2d(np.cov(b, rowvar=False))
+    values = np.linalg.eigvals(cov_a @ cov_b).astype(complex)
+    gap = np.sum((a.mean(axis=0) - b.mean(axis=0)) ** 2)
+    return gap + np.trace(cov_a) + np.trace(cov_b) - 2 * np.sqrt(values).real.sum()
+
+
+@answers.accept("frechet_distance")
+def by_the_nuclear_norm(a, b):
+    x = (a - a.mean(0)) / (len(a) - 1) ** 0.5
+    y = (b - b.mean(0)) / (len(b) - 1) ** 0.5
+    return (
+        (a.mean(0) - b.mean(0)).square().sum() + (x * x).sum() + (y * y).sum() - 2 * torch.linalg.svdvals(x @ y.T).sum()
+    )
+
+
+@answers.accept("frechet_distance")
+def with_a_little_on_the_diagonal(a, b):
+    gap, cov_a, cov_b = parts(a, b)
+    little = 1e-9 * torch.eye(len(cov_a), dtype=a.dtype)
+    half = root(cov_a + little)
+    return gap + cov_a.trace() + cov_b.trace() - 2 * root(half @ (cov_b + little) @ half).trace()
+
+
+def rest(a, b):
+    gap, _, _ = parts(a, b)
+    return by_symmetric_roots(a, b) - gap
+
+
+@answers.reject("frechet_distance", "means alone")
+def means_only(a, b):
+    return parts(a, b)[0]
+
+
+@answers.reject("frechet_distance", "means are missing")
+def covariances_only(a, b):
+    return rest(a, b)
+
+
+@answers.reject("frechet_distance", "no square root")
+def product_without_root(a, b):
+    gap, cov_a, cov_b = parts(a, b)
+    return gap + (cov_a + cov_b - 2 * cov_a @ cov_b).trace()
+
+
+@answers.reject("frechet_distance", "entry")
+def entries_rooted(a, b):
+    gap, cov_a, cov_b = parts(a, b)
+    return gap + (cov_a + cov_b - 2 * (cov_a @ cov_b).abs().sqrt()).trace()
+
+
+@answers.reject("frechet_distance", "Only the variances")
+def variances_only(a, b):
+    return parts(a, b)[0] + (a.std(dim=0) - b.std(dim=0)).square().sum()
+
+
+@answers.reject("frechet_distance", "correlations")
+def correlations(a, b):
+    return parts(a, b)[0] + rest(a / a.std(dim=0), b / b.std(dim=0))
+
+
+@answers.reject("frechet_distance", "not centred")
+def not_centred(a, b):
+    cov_a, cov_b = a.T @ a / (len(a) - 1), b.T @ b / (len(b) - 1)
+    half = root(cov_a)
+    return parts(a, b)[0] + (cov_a + cov_b).trace() - 2 * root(half @ cov_b @ half).trace()
+
+
+@answers.reject("frechet_distance", "factor 2")
+def without_the_two(a, b):
+    gap, cov_a, cov_b = parts(a, b)
+    half = root(cov_a)
+    return gap + cov_a.trace() + cov_b.trace() - root(half @ cov_b @ half).trace()
+
+
+@answers.reject("frechet_distance", "taken away")
+def root_added(a, b):
+    gap, cov_a, cov_b = parts(a, b)
+    half = root(cov_a)
+    return gap + cov_a.trace() + cov_b.trace() + 2 * root(half @ cov_b @ half).trace()
+
+
+@answers.reject("frechet_distance", "d squared is asked for")
+def rooted_once_more(a, b):
+    return by_symmetric_roots(a, b).clamp(min=0).sqrt()
+
+
+@answers.reject("frechet_distance", "squared once more")
+def squared_once_more(a, b):
+    return by_symmetric_roots(a, b) ** 2
+
+
+@answers.reject("frechet_distance", "not squared")
+def distance_not_squared(a, b):
+    return rest(a, b) + (a.mean(0) - b.mean(0)).norm()
+
+
+@answers.reject("frechet_distance", "averaged over the features")
+def averaged_gap(a, b):
+    return rest(a, b) + (a.mean(0) - b.mean(0)).square().mean()
+
+
+@answers.reject("frechet_distance", "divided by n")
+def biased(a, b):
+    cov_a, cov_b = a.T.cov(correction=0), b.T.cov(correction=0)
+    half = root(cov_a.reshape(a.shape[1], -1))
+    inner = half @ cov_b.reshape(a.shape[1], -1) @ half
+    return parts(a, b)[0] + a.var(0, correction=0).sum() + b.var(0, correction=0).sum() - 2 * root(inner).trace()
+
+
+@answers.reject("frechet_distance", "only if they commute")
+def product_of_roots(a, b):
+    gap, cov_a, cov_b = parts(a, b)
+    return gap + (cov_a + cov_b - 2 * root(cov_a) @ root(cov_b)).trace()
+
+
+@answers.reject("frechet_distance", "root of the trace")
+def root_of_the_trace(a, b):
+    gap, cov_a, cov_b = parts(a, b)
+    return gap + (cov_a + cov_b).trace() - 2 * (cov_a @ cov_b).trace().clamp(min=0).sqrt()
+
+
+@answers.reject("frechet_distance", "Which axis")
+def mean_over_features(a, b):
+    return rest(a, b) + (a.mean(dim=1) - b.mean(dim=1)).square().sum()
+
+
+@answers.reject("frechet_distance", "Cholesky factors for roots")
+def cholesky_factors(a, b):
+    gap, cov_a, cov_b = parts(a, b)
+    return gap + (torch.linalg.cholesky(cov_a) - torch.linalg.cholesky(cov_b)).square().sum()
+
+
+@answers.reject("frechet_distance", "have no real root")
+def root_of_rounding_errors(a, b):
+    gap, cov_a, cov_b = parts(a, b)
+    values, vectors = torch.linalg.eigh(cov_a)
+    half = vectors * (values - 1e-18).sqrt() @ vectors.T
+    inner = torch.linalg.eigvalsh(half @ cov_b @ half)
+    return gap + (cov_a + cov_b).trace() - 2 * inner.sqrt().sum()
+
+
+@answers.reject("frechet_distance", "With a feature that never changes")
+def by_cholesky(a, b):
+    gap, cov_a, cov_b = parts(a, b)
+    lower = torch.linalg.cholesky(cov_a)
+    values = torch.linalg.eigvalsh(lower.T @ cov_b @ lower)
+    return gap + (cov_a + cov_b).trace() - 2 * values.clamp(min=0).sqrt().sum()
+
+
+@answers.reject("frechet_distance", "entry by entry")
+def difference_of_covariances(a, b):
+    gap, cov_a, cov_b = parts(a, b)
+    return gap + (cov_a - cov_b).square().sum()
+
+
+@answers.reject("frechet_distance", "point in other directions")
+def eigenvalues_compared(a, b):
+    gap, cov_a, cov_b = parts(a, b)
+    return gap + (root(torch.linalg.eigvalsh(cov_a).diag()) - root(torch.linalg.eigvalsh(cov_b).diag())).square().sum()
+
+
+@answers.reject("frechet_distance", "singular values")
+def singular_values(a, b):
+    gap, cov_a, cov_b = parts(a, b)
+    return gap + (cov_a + cov_b).trace() - 2 * torch.linalg.svdvals(cov_a @ cov_b).sqrt().sum()
+
+
+@answers.reject("frechet_distance", "read one half")
+def symmetric_routine(a, b):
+    gap, cov_a, cov_b = parts(a, b)
+    return gap + (cov_a + cov_b).trace() - 2 * torch.linalg.eigvalsh(cov_a @ cov_b).clamp(min=0).sqrt().sum()
+
+
+@answers.reject("frechet_distance", "complex")
+def complex_number(a, b):
+    gap, cov_a, cov_b = parts(a, b)
+    return gap + (cov_a + cov_b).trace() - 2 * torch.linalg.eigvals(cov_a @ cov_b).sqrt().sum()
+
+
+@answers.reject("frechet_distance", "one number is asked for")
+def whole_matrix(a, b):
+    gap, cov_a, cov_b = parts(a, b)
+    half = root(cov_a)
+    return gap + cov_a + cov_b - 2 * root(half @ cov_b @ half)
+
+
+test_right_answers_are_accepted, test_wrong_answers_are_told_why = answers.tests()
