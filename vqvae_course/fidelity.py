@@ -151,8 +151,8 @@ def nearest_distances(queries: Tensor, references: Tensor) -> Nearest:
     """Find the nearest reference of each query: for samples and training images, what was learnt by heart.
 
     Euclidean distances, over all axes but the first, of pixels or of features. The nearest is found by
-    |q - r|^2 = |q|^2 - 2 q.r + |r|^2 in float64, a matrix product in chunks; the distance to it is then
-    taken from the difference itself, so that a copy has the distance 0.
+    expanding the square in float64, a matrix product in chunks; the distance to it is then taken from
+    the difference itself, so that a copy has the distance 0.
 
     Args:
         queries: (N, ...) float, or uint8, which is taken for pixels and divided by 255.

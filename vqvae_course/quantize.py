@@ -419,7 +419,9 @@ def kmeans_init(z: Tensor, num_codes: int, generator: torch.Generator | None = N
 
 
 @torch.no_grad()
-def kmeans_start(quantizer: _Quantizer, z_e: Tensor, generator: torch.Generator | None = None) -> None:
+def kmeans_start(
+    quantizer: VectorQuantizer | EMAVectorQuantizer, z_e: Tensor, generator: torch.Generator | None = None
+) -> None:
     """Put a quantizer's codes, with the statistics behind them, where ``kmeans_init`` finds them in a batch.
 
     Args:
