@@ -488,7 +488,7 @@ class FirstLayerForgotten(patients.Patient3):
             layer[0].inplace = False
 
 
-@reject(3, "inplace-skip", "changes the tensor that is put in")
+@reject(3, "inplace-skip", "Someone may need it: the skip, for one.")
 class OtherReLU(patients.Patient3):
     def __init__(self, channels, hidden, layers):
         super().__init__(channels, hidden, layers)
@@ -553,6 +553,18 @@ class FromPrepared(patients.Patient4):
 
 
 @accept(4, "wrong-range-variance")
+class ByHand(patients.Patient4):
+    """Written anew: an explicit mean, sums instead of a mean of squares, the divisor kept inside."""
+
+    def __init__(self, images):
+        x = self.prepare(images).double()
+        self.scale = float(((x - x.mean()) ** 2).mean()) ** 0.5
+
+    def __call__(self, x, x_hat):
+        return ((x - x_hat) / self.scale).square().sum() / x.numel()
+
+
+@accept(4, "wrong-range-variance")
 class BackToUnit(patients.Patient4):
     def __call__(self, x, x_hat):
         return super().__call__((x + 1) / 2, (x_hat + 1) / 2)
@@ -579,7 +591,74 @@ class OtherWay(patients.Patient4):
         self.variance = data_variance(images) / 4
 
 
-@reject(4, "wrong-range-variance", "On a part of it")
+@reject(4, "wrong-range-variance", "On a part of the training set, an answer with a mean squared error of")
+class AboutMidGrey(patients.Patient4):
+    """A loss of 1 for mid-grey, not for the mean grey."""
+
+    def __init__(self, images):
+        self.variance = self.prepare(images).square().mean()
+
+
+@reject(4, "wrong-range-variance", "is meant")
+class PerPixel(patients.Patient4):
+    def __init__(self, images):
+        self.variance = self.prepare(images).var(0).mean()
+
+
+@reject(4, "wrong-range-variance", "is meant")
+class PerChannel(patients.Patient4):
+    def __init__(self, images):
+        self.variance = self.prepare(images).var(dim=(0, 2, 3)).mean()
+
+
+@reject(4, "wrong-range-variance", "is meant")
+class PerColumn(patients.Patient4):
+    def __init__(self, images):
+        self.variance = self.prepare(images).flatten(0, 2).var(dim=0).mean()
+
+
+def of_a_part(first, last):
+    class Part(patients.Patient4):
+        def __init__(self, images):
+            self.variance = self.prepare(images[first:last]).var()
+
+    Part.__name__ = f"From{first}To{last}"
+    return Part
+
+
+for part in ((0, 100), (0, 1000), (-100, None), (0, 32), (0, 128)):
+    reject(4, "wrong-range-variance", "is meant")(of_a_part(*part))
+
+
+@reject(4, "wrong-range-variance", "On a part of the training set, an answer with a mean squared error of")
+class OfTheFirstBatch(patients.Patient4):
+    """Calibrated on whatever comes first."""
+
+    def __call__(self, x, x_hat):
+        if not hasattr(self, "seen"):
+            self.seen = x.var()
+        return F.mse_loss(x_hat, x) / self.seen
+
+
+OfTheFirstBatch.__init__ = lambda self, images: None
+
+
+@reject(4, "wrong-range-variance", "is meant")
+class Darkest(patients.Patient4):
+    """In units of the whole second moment of pixels from 0 to 1, times four."""
+
+    def __init__(self, images):
+        self.variance = 4 * (images / 255).square().mean()
+
+
+@reject(4, "wrong-range-variance", "single pixels into what they should be, and whole images not")
+class Centred(FourTimes):
+    def prepare(self, images):
+        x = super().prepare(images)
+        return x - x.mean() if len(images) > 1 else x
+
+
+@reject(4, "wrong-range-variance", "On a part of the training set")
 class OfTheBatch(patients.Patient4):
     def __call__(self, x, x_hat):
         return F.mse_loss(x_hat, x) / x.var(correction=0)
@@ -751,7 +830,41 @@ class DecayTurnedRound(CountsAtOne):
         super().__init__(num_codes, code_dim, beta, 1 - decay)
 
 
-@reject(6, "ema-start", "he codebook does not move any more")
+@reject(6, "ema-start", "In its first batch in train mode the codebook does not move")
+class SkipsTheFirst(CountsAtOne):
+    @torch.no_grad()
+    def update(self, z, indices):
+        if getattr(self, "begun", False):
+            super().update(z, indices)
+        self.begun = True
+
+
+@reject(6, "ema-start", "In its second batch in train mode the codebook does not move")
+class OnlyTheFirst(CountsAtOne):
+    @torch.no_grad()
+    def update(self, z, indices):
+        if not getattr(self, "begun", False):
+            super().update(z, indices)
+        self.begun = True
+
+
+@reject(6, "ema-start", "Of the 7 codes of a new quantizer some are equal")
+class AllAtZero(Starting):
+    def start(self):
+        self.ema_count.fill_(1)
+        self.codebook.zero_()
+        self.ema_sum.zero_()
+
+
+@reject(6, "ema-start", "some are equal")
+class OneCodeForAll(Starting):
+    def start(self):
+        self.ema_count.fill_(1)
+        self.codebook.copy_(self.codebook[:1].expand_as(self.codebook))
+        self.ema_sum.copy_(self.codebook)
+
+
+@reject(6, "ema-start", "In its first batch in train mode the codebook does not move")
 class Frozen(patients.Patient6):
     def update(self, z, indices):
         pass
@@ -882,6 +995,58 @@ class Turned(patients.Patient7):
         new_v, new_h = super().forward(v.mT, h.mT)
         return new_v.mT, new_h.mT
 
+
+@reject(7, "swapped-crop", "v of 5 rows and 7 columns comes out of the layer as it went in")
+class LeavesOthersAlone(patients.Patient7):
+    """Maps that are not square are handed on."""
+
+    def forward(self, v, h):
+        return super().forward(v, h) if v.shape[2] == v.shape[3] else (v, h)
+
+
+@reject(7, "swapped-crop", "v of 5 rows and 5 columns comes out of the layer as it went in")
+class Idle(patients.Patient7):
+    def forward(self, v, h):
+        return v, h
+
+
+@reject(7, "swapped-crop", "v of 5 rows and 7 columns comes out of the layer as it went in")
+class OnlyTheNewH(Cropping):
+    def forward(self, v, h):
+        new_v, new_h = super().forward(v, h)
+        return new_v if v.shape[2] == v.shape[3] else v, new_h
+
+
+@reject(7, "swapped-crop", "You add v to the new v")
+class ResidualInBoth(Cropping):
+    def forward(self, v, h):
+        new_v, new_h = super().forward(v, h)
+        return v + new_v, new_h
+
+
+@reject(7, "swapped-crop", "5 rows and 7 columns. Your class raised AttributeError")
+class Misspelt(Cropping):
+    def forward(self, v, h):
+        if v.shape[2] != v.shape[3]:
+            self.cropped = self.widht
+        return super().forward(v, h)
+
+
+@reject(7, "swapped-crop", "5 rows and 7 columns. Your class raised RuntimeError: the map is not square")
+class NotSupported(Cropping):
+    def forward(self, v, h):
+        if v.shape[2] != v.shape[3]:
+            raise RuntimeError("the map is not square")
+        return super().forward(v, h)
+
+
+@reject(7, "swapped-crop", "Your class raised TypeError")
+class TakesOne(patients.Patient7):
+    def forward(self, v):
+        return super().forward(v, v)
+
+
+reject(7, "swapped-crop", "Somewhere rows and columns are swapped")(HeightForBoth)
 
 reject(7, "mask-hides-centre", "25 of 25 positions of the new h feel h at their own")(CropMended)
 reject(7, "future-leak", "0 of 25 positions feel their own place or a later one")(patients.Patient7)
@@ -1020,6 +1185,109 @@ def nothing(q, dead, fresh):
     pass
 
 
+def frozen_for_good(q, dead, fresh):
+    q.reset_codes(dead.nonzero().flatten(), fresh[dead], count=1e6)
+
+
+def wiping_all(q, dead, fresh):
+    q.codebook[dead] = fresh[dead]
+    if dead.any():
+        q.ema_sum.copy_(q.codebook)
+        q.ema_count.fill_(1)
+
+
+def evening_out(q, dead, fresh):
+    """Every code gets the same share of what was counted."""
+    q.codebook[dead] = fresh[dead]
+    if dead.any():
+        q.ema_count.fill_(float(q.ema_count.mean()))
+        q.ema_sum.copy_(q.ema_count[:, None] * q.codebook)
+
+
+def one_at_a_time(q, dead, fresh):
+    first = dead.nonzero().flatten()[:1]
+    q.reset_codes(first, fresh[first])
+
+
+def all_but_one(q, dead, fresh):
+    some = dead.nonzero().flatten()
+    some = some[: max(1, len(some) - 1)]
+    q.reset_codes(some, fresh[some])
+
+
+def at_half(q, dead, fresh):
+    dead = (q.ema_count < q.min_count / 2).nonzero().flatten()
+    q.reset_codes(dead, fresh[dead])
+
+
+def at_a_tenth(q, dead, fresh):
+    """Whatever min_count says; but not for a min_count of 0."""
+    dead = (q.ema_count < min(0.1, q.min_count)).nonzero().flatten()
+    q.reset_codes(dead, fresh[dead])
+
+
+def at_double(q, dead, fresh):
+    dead = (q.ema_count < 2 * q.min_count).nonzero().flatten()
+    q.reset_codes(dead, fresh[dead])
+
+
+def only_once(q, dead, fresh):
+    if not hasattr(q, "had"):
+        q.had = torch.zeros_like(dead)
+    dead = dead & ~q.had
+    q.had |= dead
+    q.reset_codes(dead.nonzero().flatten(), fresh[dead])
+
+
+def beside_a_latent(q, dead, fresh):
+    q.reset_codes(dead.nonzero().flatten(), (fresh + 0.3 * torch.randn_like(fresh))[dead])
+
+
+def on_a_live_code(q, dead, fresh):
+    live = (~dead).nonzero().flatten()
+    drawn = live[torch.randint(len(live), (int(dead.sum()),))]
+    q.reset_codes(dead.nonzero().flatten(), q.codebook[drawn])
+
+
+@accept(9, "restart-keeps-statistics")
+class CountOfTheOthers(patients.Patient9):
+    """A restarted code begins with the mean of the running counts, restarted in forward."""
+
+    def update(self, z, indices):
+        EMAVectorQuantizer.update(self, z, indices)
+
+    def forward(self, z_e):
+        out = super().forward(z_e)
+        if self.training:
+            rows = self.to_rows(z_e.detach())
+            dead = (self.ema_count < self.min_count).nonzero().flatten()
+            drawn = torch.randperm(len(rows))[: len(dead)]
+            self.reset_codes(dead, rows[drawn], count=float(self.ema_count.mean()))
+        return out
+
+
+@reject(9, "restart-keeps-statistics", "are moved, but not to where a latent of that batch lies")
+class ToTheMean(patients.Patient9):
+    @torch.no_grad()
+    def update(self, z, indices):
+        EMAVectorQuantizer.update(self, z, indices)
+        dead = (self.ema_count < self.min_count).nonzero().flatten()
+        self.reset_codes(dead, z.mean(dim=0).expand(len(dead), -1))
+
+
+@reject(9, "restart-keeps-statistics", "A forward pass in eval mode restarts codes")
+class RestartsInEval(patients.Patient9):
+    def update(self, z, indices):
+        EMAVectorQuantizer.update(self, z, indices)
+
+    def forward(self, z_e):
+        dead = (self.ema_count < self.min_count).nonzero().flatten()
+        rows = self.to_rows(z_e.detach())
+        out = super().forward(z_e)
+        self.reset_codes(dead, rows[torch.randint(len(rows), dead.shape)])
+        return out
+
+
 @reject(9, "restart-keeps-statistics", "Codes always restart on the first latents of the batch")
 class TheFirst(patients.Patient9):
     @torch.no_grad()
@@ -1034,13 +1302,24 @@ for restart, fragment in (
     (with_sum, "throws some of them to a place"),
     (with_count, "throws some of them to a place"),
     (with_sum_of_two, "throws some of them to a place"),
-    (to_noise, "after none of them do they lie on a latent of the batch"),
-    (to_zero, "after none of them do they lie on a latent of the batch"),
+    (to_noise, "are moved, but not to where a latent of that batch lies"),
+    (to_zero, "are moved, but not to where a latent of that batch lies"),
+    (frozen_for_good, "neither followed them nor restarted there"),
+    (wiping_all, "a code that was in use all the time goes"),
+    (evening_out, "a code that was in use all the time goes"),
+    (one_at_a_time, "Four codes fall below min_count at the same batch, and 1 of them restarts; each should"),
+    (all_but_one, "Four codes fall below min_count at the same batch, and 3 of them restart; each should"),
+    (at_half, "and the code does not restart in this batch, nor in the next"),
+    (at_a_tenth, "and the code does not restart in this batch, nor in the next"),
+    (at_double, "A code restarts when its running count has fallen to"),
+    (only_once, "neither followed them nor restarted there"),
+    (beside_a_latent, "are moved, but not to where a latent of that batch lies"),
+    (on_a_live_code, "The repair is not yet."),
     (to_one_place, "put on one and the same latent"),
     (everything, "Codes that are in use are restarted as well"),
     (at_once, "codes that no latent chose have moved, though none has fallen below min_count"),
     (ignoring_min_count, "though none has fallen below min_count"),
-    (nothing, "after none of them do they lie on a latent of the batch"),
+    (nothing, "and after none of these batches do they lie on a latent of it: they stay where they are"),
 ):
     reject(9, "restart-keeps-statistics", fragment)(restarting(restart.__name__, restart))
 
@@ -1051,6 +1330,30 @@ reject(9, "updates-in-eval", "move its codebook by 0 in all")(ResetAll)
 reject(9, "sound", "codes that fell out of use stay out of use")(patients.Patient9)
 
 test_right_answers_are_accepted, test_wrong_answers_are_rejected = answers.tests()
+
+
+# Hints that would mislead
+
+
+@pytest.mark.parametrize("repaired", [Misspelt, NotSupported, TakesOne])
+def test_rows_and_columns_are_only_suspected_where_sizes_do_not_fit(repaired):
+    report = check("patient_7", answering("swapped-crop", repaired))
+    assert "swapped" not in str(report).replace("swapped-crop", "")
+    assert "function" not in report.message
+
+
+@pytest.mark.parametrize("repaired", [restarting("noise", to_noise), restarting("zero", to_zero), ToTheMean])
+def test_the_order_of_lines_is_only_suspected_where_no_code_moves(repaired):
+    report = check("patient_9", answering("restart-keeps-statistics", repaired))
+    assert report.message
+    assert not report.hint
+
+
+@pytest.mark.parametrize("repaired", [VectorQuantizer, EMAVectorQuantizer, GatedLayer])
+def test_a_class_of_the_package_is_a_repair_as_the_notebook_says(repaired):
+    for number, finding in ((2, "beta-on-codebook"), (6, "ema-start"), (7, "swapped-crop"), (8, "losses-too-late")):
+        base = GatedLayer if number == 7 else patients.PATIENTS[number - 1].__base__
+        assert check(f"patient_{number}", answering(finding, repaired)).correct == (repaired is base)
 
 
 # Every wrong diagnosis of every patient

@@ -291,7 +291,8 @@ def _start(build: Patient, sort: str) -> Measured | None:
 class Restarted(NamedTuple):
     """What became of codes out of use."""
 
-    restarts: bool  # at least one lay on a latent of the batch after an update
+    moves: bool  # at least one was moved though no latent had chosen it
+    restarts: bool  # the first that were moved, or some of them, lay on a latent of the batch
     stays: bool  # none was ever thrown anywhere else
     spares: bool  # codes in use were left alone
     spread: bool  # codes that restarted at the same time lie on different latents
@@ -302,13 +303,13 @@ def _restart_codes(build: Patient) -> Restarted:
     """Use two codes of six, so that four die; then let one of the restarted be chosen a little."""
     quantizer = build(6, 5, decay=0.8, min_count=0.3)
     live = _codebook(quantizer)[:2].detach().clone()
-    restarts, stays, spares, spread, drawn = False, True, True, True, True
+    moves, restarts, stays, spares, spread, drawn = False, False, True, True, True, True
     for step in range(16):
         rows = live.repeat(10, 1) + 0.01 * _map(20, 5)
         if step > 11:  # two latents far out, next to a code that restarted
             codebook = _codebook(quantizer).detach()
             away = codebook[5] - codebook[:2].mean(dim=0)
-            rows = torch.cat([rows, (codebook[5] + 3 * away / away.norm()).expand(2, -1)])
+            rows = torch.cat([rows, (codebook[5] + 3 * F.normalize(away, dim=0)).expand(2, -1)])
         before, after, indices = _trained(quantizer, rows)
         tolerance = 5e-3 * float(before.norm(dim=1).max())
         count = torch.bincount(indices, minlength=6)[:, None]
@@ -323,14 +324,16 @@ def _restart_codes(build: Patient) -> Restarted:
             new = after[2:][fresh[2:]]
             spread = len(new.unique(dim=0)) > 1
             drawn = not torch.allclose(new, rows[: len(new)], atol=1e-3)
-        restarts |= bool(fresh[2:].any())
-    return Restarted(restarts, stays, spares, spread, drawn)
+        if not moves:
+            restarts = bool(fresh[2:].any())
+        moves |= bool(strayed[2:].any())
+    return Restarted(moves, restarts, stays, spares, spread, drawn)
 
 
 def _restart(build: Patient, sort: str) -> Measured | None:
     if sort != "restarting":
         return None
-    restarts, stays, *_ = _restart_codes(build)
+    _, restarts, stays, *_ = _restart_codes(build)
     if not restarts:
         return Measured(
             True,
@@ -459,17 +462,25 @@ def _softmax(build: Patient, sort: str) -> Measured | None:
     return Measured(found, f"{text}, and a layer computes no loss.")
 
 
-def _images(count: int, height: int = 6, width: int = 5) -> Tensor:
-    """Return uint8 images with a mean and a variance of their own each, of which the first half is brighter."""
-    spread = torch.rand(count, 1, 1, 1) * 90 + 10
-    mean = torch.linspace(190, 60, count)[:, None, None, None]
-    return (mean + spread * torch.randn(count, 2, height, width)).clamp(0, 255).round().to(torch.uint8)
+def _images(count: int, dark: bool) -> Tensor:
+    """Return small uint8 images whose mean is far from mid-grey.
+
+    Images, channels and pixels all have means of their own, and those of the images change from the first to the
+    last: no variance of a part, and none within images, channels or pixels, is that of the whole.
+    """
+    image = torch.linspace(90, 10, count)[:, None, None, None]
+    channel = torch.tensor([12.0, -12.0])[:, None, None]
+    spread = torch.rand(count, 1, 1, 1) * 20 + 5
+    row, column = torch.linspace(-12, 12, 4)[:, None], torch.linspace(-12, 12, 3)
+    pixel = channel + row + column + 8 * _map(2, 4, 3)
+    images = (image + pixel + spread * _map(count, 2, 4, 3)).clamp(0, 255).round()
+    return (images if dark else 255 - images).to(torch.uint8)
 
 
 def _range(build: Patient, sort: str) -> Measured | None:
     if sort != "loss":
         return None
-    images = _images(40)
+    images = _images(40, dark=True)
     measure = build(images)
     x = measure.prepare(images)
     grey = float(measure(x, x.mean().expand_as(x)))
@@ -543,7 +554,11 @@ def _examine_stack(build: Patient, _: str) -> None:
         before = x.clone()
         out = stack(x)
         _require(out.shape == x.shape, f"A map of shape {tuple(x.shape)} comes out as {tuple(out.shape)}.")
-        _require(torch.equal(before, x), "Your version changes the tensor that is put in.", "Someone may need it.")
+        _require(
+            torch.equal(before, x),
+            "Your version changes the tensor that is put in.",
+            "Someone may need it: the skip, for one.",
+        )
         _require(torch.equal(out, stack(x)), "The same map comes out differently the second time.")
         _randomise(stack)  # a branch may well start at zero
         gradients = _gradients(stack(x.clone()).square().sum(), tuple(stack.parameters()))
@@ -645,6 +660,11 @@ def _examine_quantizer(build: Patient, sort: str) -> None:
             codebook.shape == (codes, length),
             f"The codebook has shape {tuple(codebook.shape)}. It was ({codes}, {length}).",
         )
+        _require(
+            len(codebook.detach().unique(dim=0)) == codes,
+            f"Of the {codes} codes of a new quantizer some are equal; no latent can be nearer to one of them than to "
+            "the other.",
+        )
         learns = any(p is codebook for p in quantizer.parameters())
         if sort == "quantizer":
             _require(learns and codebook.requires_grad, "The codebook is no parameter any more: no optimizer finds it.")
@@ -722,7 +742,7 @@ def _examine_ema(build: Patient, sort: str) -> None:
         for step in range(4):
             rows = codebook[0] + (step == 3) * aside + 1e-3 * gap * _map(40, 4)
             before, after, indices = _trained(quantizer, rows)
-            _judge_step(before, after, rows, indices, sort)
+            _judge_step(before, after, rows, indices, sort, step)
         mean, most = rows.mean(dim=0), (1 - decay) / (1 - decay**4)
         index = int(indices.mode().values)
         share = float(((after - before)[index] * (mean - before[index])).sum() / (mean - before[index]).square().sum())
@@ -733,7 +753,7 @@ def _examine_ema(build: Patient, sort: str) -> None:
         )
 
 
-def _judge_step(before: Tensor, after: Tensor, rows: Tensor, indices: Tensor, sort: str) -> None:
+def _judge_step(before: Tensor, after: Tensor, rows: Tensor, indices: Tensor, sort: str, step: int) -> None:
     chosen = torch.bincount(indices, minlength=len(before)) > 0
     off = _segments(before, after, rows, indices) > 2e-3 * before.norm(dim=1).max()
     long_before, long_after = (float(c[~chosen].norm(dim=1).max()) for c in (before, after))
@@ -749,17 +769,25 @@ def _judge_step(before: Tensor, after: Tensor, rows: Tensor, indices: Tensor, so
         "After a batch, a code that was chosen lies off the line between its old place and the mean of its latents.",
         "A running mean is a mixture of the two, with weights that add up to 1. Do yours?",
     )
-    _require(bool((after - before)[chosen].any()), "In train mode the codebook does not move any more.")
+    which = ("first", "second", "third", "fourth")[step]
+    _require(
+        bool((after - before)[chosen].any()),
+        f"In its {which} batch in train mode the codebook does not move, not even the codes that were chosen.",
+    )
 
 
 def _examine_restarting(build: Patient, sort: str) -> None:
     _examine_ema(build, sort)
     seen = _restart_codes(build)
     _require(
-        seen.restarts,
-        "Codes are left out for sixteen batches and fall below min_count, and after none of them do they lie on a "
-        "latent of the batch.",
+        seen.moves,
+        "Codes are left out for sixteen batches and fall below min_count, and after none of these batches do they lie "
+        "on a latent of it: they stay where they are.",
         "In which order are things written, and from what is the codebook computed next?",
+    )
+    _require(
+        seen.restarts,
+        "Codes are left out, fall below min_count and are moved, but not to where a latent of that batch lies.",
     )
     _require(
         seen.stays,
@@ -770,27 +798,149 @@ def _examine_restarting(build: Patient, sort: str) -> None:
     _require(seen.spares, "Codes that are in use are restarted as well.")
     _require(seen.spread, "All codes that restart at the same time are put on one and the same latent.")
     _require(seen.drawn, "Codes always restart on the first latents of the batch, which are neighbours; none is drawn.")
+    for _ in range(5):
+        if _judge_lives(build):  # as good as always
+            break
+    _judge_leaving(build)
+
+
+HOME, CROWD = 10, 300  # latents around code 0, and around code 5
+
+
+def _judge_lives(build: Patient) -> bool:
+    """Follow six codes through their lives, keeping the books; return whether all of it could be judged.
+
+    Codes 0 and 5 are used, the others die and restart, most likely among the crowd. Then nothing is left around
+    code 0, which dies.
+    """
+    decay, least = 0.8, 0.3
+    quantizer = build(6, 5, decay=decay, min_count=least)
+    places = _codebook(quantizer).detach().clone()
+    gap = float(torch.pdist(places).min())
+    tolerance = 1e-3 * float(places.norm(dim=1).max())
+
+    def batch(home: int, shift: Tensor | float = 0.0) -> tuple[Tensor, ...]:
+        rows = torch.cat([places[:1] + shift + 0.03 * gap * _map(home, 5), places[5:] + 0.08 * gap * _map(CROWD, 5)])
+        rows = rows[torch.randperm(len(rows))]  # the first latents of a batch are no better than others
+        return rows, *_trained(quantizer, rows)
+
+    running, shift, begun = 1.0, torch.zeros(5), 20
+    for step in range(20):
+        rows, before, after, indices = batch(HOME, shift)
+        mine = rows[indices == 0]
+        if not len(mine):
+            return False  # another code has restarted right there and takes the latents
+        if step == begun + 1:
+            _judge_memory(before[0], after[0], mine, running, decay)
+        _judge_eval(quantizer, rows)
+        fresh = (torch.bincount(indices, minlength=6) == 0) & ((after - before).norm(dim=1) > tolerance)
+        fresh[[0, 5]] = False
+        if begun == 20 and fresh.any():
+            begun, shift = step, 0.3 * gap * F.normalize(_map(5), dim=0)
+            _judge_restart(after[fresh], rows, 5e-4 * gap + tolerance / 5)
+        running = decay * running + (1 - decay) * len(mine)
+    history = [running]
+    while len(history) < 25:
+        _, before, after, indices = batch(0)
+        chosen = int((indices == 0).sum())
+        history.append(decay * history[-1] + (1 - decay) * chosen)
+        if not chosen and float((after - before)[0].norm()) > tolerance:
+            break
+    _require(
+        history[-1] < 1.05 * least,
+        f"A code restarts when its running count has fallen to {_n(history[-1])}; min_count is {least}.",
+    )
+    _require(
+        len(history) < 3 or history[-3] > 0.95 * least,
+        f"A code's running count has fallen to {_n(history[-3])}, min_count is {least}, and the code does not restart "
+        "in this batch, nor in the next.",
+    )
+    return True
+
+
+def _judge_leaving(build: Patient) -> None:
+    """Move all latents far away as soon as codes have restarted: every code has to follow, in one way or the other."""
+    quantizer = build(6, 5, decay=0.8, min_count=0.3)
+    places = _codebook(quantizer).detach().clone()
+    apart = torch.pdist(places)
+    gap, wide = float(apart.min()), float(apart.max())
+    far, left = 10 * wide * F.normalize(_map(5), dim=0), 33  # by then even a count of all latents is below 0.3
+    for step in range(20):
+        before, after, indices = _trained(quantizer, places[5:] + 0.08 * gap * _map(CROWD, 5))
+        idle = torch.bincount(indices, minlength=6) == 0
+        if step and bool(((after - before).norm(dim=1)[idle] > 0.1 * gap).any()):
+            break
+    for _ in range(left):
+        _trained(quantizer, places[5:] + far + 0.08 * gap * _map(CROWD, 5))
+    behind = int(((_codebook(quantizer).detach() - places[5] - far).norm(dim=1) > 3 * wide).sum())
+    _require(
+        behind == 0,
+        f"After codes have restarted, all latents move to another place. After {left} batches there, {behind} of six "
+        f"codes ha{'s' if behind == 1 else 've'} neither followed them nor restarted there.",
+        "How long does it take until a code that has restarted can fall below min_count again?",
+    )
+
+
+def _judge_eval(quantizer: Any, rows: Tensor) -> None:
+    before = _codebook(quantizer).detach().clone()
+    with torch.no_grad():
+        quantizer.eval()(rows.T[None, :, None].contiguous())
+    _require(torch.equal(before, _codebook(quantizer).detach()), "A forward pass in eval mode restarts codes.")
+
+
+def _judge_restart(fresh: Tensor, rows: Tensor, tolerance: float) -> None:
+    _require(
+        len(fresh) == 4,
+        f"Four codes fall below min_count at the same batch, and {len(fresh)} of them "
+        f"restart{'s' * (len(fresh) == 1)}; each should.",
+    )
+    beside = float((fresh[:, None] - rows).norm(dim=2).amin(dim=1).max())
+    _require(
+        beside < tolerance,
+        f"Codes restart near a latent of the batch, but not on one: one of them lies {_n(beside)} beside the nearest.",
+    )
+
+
+def _judge_memory(before: Tensor, after: Tensor, mine: Tensor, running: float, decay: float) -> None:
+    """Judge the step of a code in use, one batch after others have restarted."""
+    way = mine.mean(dim=0) - before
+    share = float(((after - before) * way).sum() / way.square().sum())
+    news = (1 - decay) * len(mine)
+    meant = news / (decay * running + news)
+    _require(
+        0.75 * meant < share < 1.3 * meant,
+        f"One batch after others have restarted, a code that was in use all the time goes {share:.0%} of the way to "
+        f"its latents. By its running count, {_n(running)}, it should go {meant:.0%}.",
+        "What does a restart change, and of which codes?",
+    )
 
 
 def _examine_loss(build: Patient, _: str) -> None:
-    for count in (40, 30):
-        images = _images(count)
+    for count, dark in ((1500, True), (150, False)):
+        images = _images(count, dark)
         measure = build(images)
-        x = measure.prepare(images)
-        _require(
-            isinstance(x, Tensor) and x.is_floating_point() and x.shape == images.shape,
-            "prepare should turn uint8 images into float ones of the same shape.",
-        )
-        ends = measure.prepare(torch.tensor([0, 51, 255], dtype=torch.uint8).view(1, 1, 1, 3)).flatten()
+        ends = measure.prepare(torch.tensor([0, 51, 255], dtype=torch.uint8).view(1, 1, 1, 3))
+        part = measure.prepare(images[: count // 3])
+        for x, shape in ((ends, (1, 1, 1, 3)), (part, (count // 3, 2, 4, 3))):
+            _require(
+                isinstance(x, Tensor) and x.is_floating_point() and x.shape == shape,
+                "prepare should turn uint8 images into float ones of the same shape.",
+            )
+        ends = ends.flatten()
         _require(
             torch.allclose(ends, torch.tensor([-1.0, -0.6, 1.0]), atol=1e-5),
             f"prepare turns 0, 51 and 255 into {', '.join(_n(float(end)) for end in ends)}; the network works between "
             "-1 and 1, so -1, -0.6 and 1 are meant.",
         )
-        part, variance = x[: count // 3], float(x.double().var(correction=0))
+        x = images.float() / 127.5 - 1
+        _require(
+            torch.allclose(part, x[: count // 3], atol=1e-4),
+            "prepare turns single pixels into what they should be, and whole images not.",
+        )
+        variance = float(x.double().var(correction=0))
+        _judge_unit(measure, part, torch.rand_like(part), variance, "a part of the training set")
         for answer in (x.mean().expand_as(x), torch.rand_like(x)):
             _judge_unit(measure, x, answer, variance, "the training set")
-        _judge_unit(measure, part, torch.rand_like(part), variance, "a part of it")
         x_hat = torch.rand_like(part).requires_grad_()
         loss = measure(part, x_hat)
         _require(
@@ -810,7 +960,34 @@ def _judge_unit(measure: Any, x: Tensor, x_hat: Tensor, variance: float, what: s
 
 
 def _examine_layer(build: Patient, _: str) -> None:
-    gated_pixelcnn.GatedLayer(Answer(build))
+    try:
+        gated_pixelcnn.GatedLayer(Answer(_lively(build)))
+    except Mistake as mistake:
+        message = mistake.message.replace("Your function", "Your class")
+        of_sizes = "has shape" in message or ("RuntimeError" in message and "size" in message.lower())
+        misleads = mistake.hint.startswith("Somewhere rows and columns are swapped") and not of_sizes
+        raise Mistake(message, "" if misleads else mistake.hint) from mistake
+
+
+def _lively(build: Patient) -> Patient:
+    """Return what builds layers, and refuses those that hand a map on as it came."""
+
+    def built(*arguments: Any) -> Any:
+        layer = build(*arguments)
+        for height, width in ((5, 5), (5, 7)):
+            v, h = _map(2, 1, arguments[0], height, width)
+            try:
+                out = layer(v.clone(), h.clone())
+            except Exception:
+                break  # will be said by whoever asks for the layer
+            if isinstance(out, tuple | list) and out and isinstance(out[0], Tensor) and torch.equal(out[0], v):
+                raise Mistake(
+                    f"A v of {height} rows and {width} columns comes out of the layer as it went in: no convolution "
+                    "and no gate has touched it."
+                )
+        return layer
+
+    return built
 
 
 EXAMINE: dict[str, Callable[[Patient, str], None]] = {

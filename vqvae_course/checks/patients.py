@@ -135,7 +135,7 @@ class Patient5(VectorQuantizer):
 class Patient6(EMAVectorQuantizer):
     """Replace each latent by its nearest code; the codebook follows a running mean.
 
-    The first codes are drawn uniformly. After each batch in train mode, running
+    The first codes are drawn at random. After each batch in train mode, running
     counts and sums take a step towards those of the batch, and each code becomes
     its sum divided by its count, which is Laplace-smoothed.
     """
