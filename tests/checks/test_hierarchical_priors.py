@@ -70,6 +70,56 @@ def in_float32_with_a_billion(scores):
     return scores.float().masked_fill(~mask, -1e9).softmax(dim=-1) * mask
 
 
+@answers.accept("causal_attention_mask")
+def by_log_softmax(scores):
+    mask = past(scores)
+    logs = scores.masked_fill(~mask & (mask.any(dim=-1, keepdim=True)), -math.inf).log_softmax(dim=-1)
+    return logs.exp() * mask
+
+
+@answers.reject("causal_attention_mask", "near -1000 in float16")
+def adds_the_smallest_number(scores):
+    mask = past(scores)
+    return (scores + (~mask).to(scores.dtype) * torch.finfo(scores.dtype).min).softmax(-1) * mask
+
+
+@answers.reject("causal_attention_mask", "digits are lost")
+def minus_the_log_sum(scores):
+    mask = past(scores)
+    z = scores.masked_fill(~mask & (mask.any(dim=-1, keepdim=True)), -math.inf)
+    return (z - z.logsumexp(-1, keepdim=True)).exp() * mask
+
+
+def nothing_in_front(scores, value=0.0):
+    shifted = torch.cat([torch.full_like(scores[:, :, :1], value), scores[:, :, :-1]], dim=2)
+    return shifted.masked_fill(~past(scores, 0), -math.inf).softmax(dim=-1)
+
+
+@answers.reject("causal_attention_mask", "shifted by one place")
+def shifted_with_nothing(scores):
+    return nothing_in_front(scores)
+
+
+@answers.reject("causal_attention_mask", "shifted by one place")
+def shifted_with_a_doubtful_nothing(scores):
+    return nothing_in_front(scores, -3.0)
+
+
+@answers.reject("causal_attention_mask", "shifted by one place")
+def shifted_and_blanked(scores):
+    return torch.cat([torch.zeros_like(scores[:, :1]), nothing_in_front(scores)[:, 1:]], dim=1)
+
+
+@answers.reject("causal_attention_mask", "shifted by one place")
+def shifted_without_nothing(scores):
+    return F.pad(fills_with_infinity(scores), (1, 0))[:, :, :-1]
+
+
+@answers.reject("causal_attention_mask", "no column for nothing")
+def keeps_the_cell_for_nothing(scores):
+    return F.pad(fills_with_infinity(scores), (1, 0))
+
+
 @answers.reject("causal_attention_mask", "attends to itself as well")
 def inclusive(scores):
     return scores.masked_fill(~past(scores, 0), -math.inf).softmax(dim=-1)
@@ -346,7 +396,7 @@ def one_factor(prior, embed, mix, indices, above):
     return prior(indices, None, c.repeat_interleave(down, dim=2).repeat_interleave(down, dim=3))
 
 
-@answers.reject("conditional_prior", "a factor each")
+@answers.reject("conditional_prior", "is transposed")
 def permuted_wrongly(prior, embed, mix, indices, above):
     c = embed(above).permute(0, 3, 2, 1)
     for conv in mix:
@@ -425,6 +475,51 @@ def first_convolution_only(prior, embed, mix, indices, above):
 def all_read_the_start(prior, embed, mix, indices, above):
     c = condition(embed, [], above, above)
     return prior(indices, None, repeated(c + sum(conv(c.relu()) for conv in mix), indices))
+
+
+@answers.reject("conditional_prior", "is transposed")
+def transposed_and_interpolated(prior, embed, mix, indices, above):
+    c = condition(embed, mix, above, above).transpose(2, 3)
+    return prior(indices, None, F.interpolate(c, size=indices.shape[1:]))
+
+
+@answers.reject("conditional_prior", "is transposed")
+def transposed_before_mixing(prior, embed, mix, indices, above):
+    c = condition(embed, mix, above.mT, above.mT)
+    return prior(indices, None, F.interpolate(c, size=indices.shape[1:]))
+
+
+@answers.reject("conditional_prior", "is transposed")
+def transposed_at_last(prior, embed, mix, indices, above):
+    return prior(indices, None, condition(embed, mix, indices, above).mT)
+
+
+@answers.reject("conditional_prior", "without their biases")
+def no_biases(prior, embed, mix, indices, above):
+    def step(c, conv):
+        return c + F.conv2d(c.relu(), conv.weight, padding=1)
+
+    return prior(indices, None, condition(embed, mix, indices, above, step))
+
+
+@answers.reject("conditional_prior", "another image")
+def flipped_batch(prior, embed, mix, indices, above):
+    return prior(indices, None, condition(embed, mix, indices, above.flip(0)))
+
+
+@answers.reject("conditional_prior", "another image")
+def shuffled_batch(prior, embed, mix, indices, above):
+    return prior(indices, None, condition(embed, mix, indices, above)[torch.randperm(len(above))])
+
+
+@answers.reject("conditional_prior", "again and again")
+def first_convolution_again(prior, embed, mix, indices, above):
+    return prior(indices, None, condition(embed, [mix[0]] * len(mix), indices, above))
+
+
+@answers.reject("conditional_prior", "again and again")
+def last_convolution_again(prior, embed, mix, indices, above):
+    return prior(indices, None, condition(embed, [mix[-1]] * len(mix), indices, above))
 
 
 @answers.reject("conditional_prior", "reverse order")
@@ -862,12 +957,12 @@ def returns_probabilities(probabilities, labels, keep):
     return asked(probabilities, labels)[by_argsort(probabilities, labels, keep)]
 
 
-@answers.reject("reject", "a list")
+@answers.reject("reject", "a list; a tensor of row numbers")
 def returns_a_list(probabilities, labels, keep):
     return by_argsort(probabilities, labels, keep).tolist()
 
 
-@answers.reject("reject", "shape")
+@answers.reject("reject", "a tensor of row numbers, of shape (M,)")
 def returns_a_column(probabilities, labels, keep):
     return by_argsort(probabilities, labels, keep)[:, None]
 
@@ -929,6 +1024,88 @@ def with_a_little_on_the_diagonal(a, b):
     little = 1e-9 * torch.eye(len(cov_a), dtype=a.dtype)
     half = root(cov_a + little)
     return gap + cov_a.trace() + cov_b.trace() - 2 * root(half @ (cov_b + little) @ half).trace()
+
+
+@answers.accept("frechet_distance")
+def in_float32(a, b):
+    return by_eigenvalues_of_the_product(a.float(), b.float())
+
+
+@answers.accept("frechet_distance")
+def with_the_floor_of_rounding(a, b):
+    return with_a_floor(a, b, 1e-10)
+
+
+def with_a_floor(a, b, floor):
+    gap, cov_a, cov_b = parts(a, b)
+    return gap + (cov_a + cov_b).trace() - 2 * torch.linalg.eigvals(cov_a @ cov_b).real.clamp(min=floor).sqrt().sum()
+
+
+@answers.reject("frechet_distance", "count as if they were 1e-06")
+def floor_of_a_millionth(a, b):
+    return with_a_floor(a, b, 1e-6)
+
+
+@answers.reject("frechet_distance", "count as if they were 1e-05")
+def floor_a(a, b):
+    return with_a_floor(a, b, 1e-5)
+
+
+@answers.reject("frechet_distance", "count as if they were 0.0001")
+def floor_b(a, b):
+    return with_a_floor(a, b, 1e-4)
+
+
+@answers.reject("frechet_distance", "count as if they were 0.0003")
+def floor_c(a, b):
+    return with_a_floor(a, b, 3e-4)
+
+
+@answers.reject("frechet_distance", "count as if they were 0.001")
+def floor_of_a_thousandth(a, b):
+    return with_a_floor(a, b, 1e-3)
+
+
+@answers.reject("frechet_distance", "count as if they were 0.001")
+def floor_of_a_symmetric_matrix(a, b):
+    gap, cov_a, cov_b = parts(a, b)
+    half = root(cov_a)
+    return gap + (cov_a + cov_b).trace() - 2 * torch.linalg.eigvalsh(half @ cov_b @ half).clamp(min=1e-3).sqrt().sum()
+
+
+@answers.reject("frechet_distance", "One covariance is divided by n,")
+def biased_in_the_first(a, b):
+    gap, _, cov_b = parts(a, b)
+    cov_a = a.T.cov(correction=0).reshape(cov_b.shape)
+    half = root(cov_a)
+    return gap + (cov_a + cov_b).trace() - 2 * root(half @ cov_b @ half).trace()
+
+
+@answers.reject("frechet_distance", "One covariance is divided by n,")
+def biased_in_the_second(a, b):
+    return biased_in_the_first(b, a)
+
+
+@answers.reject("frechet_distance", "one and the same number")
+def divided_by_the_first_size(a, b):
+    gap, cov_a, cov_b = parts(a, b)
+    cov_b = cov_b * (len(b) - 1) / (len(a) - 1)
+    half = root(cov_a)
+    return gap + (cov_a + cov_b).trace() - 2 * root(half @ cov_b @ half).trace()
+
+
+@answers.reject("frechet_distance", "cut to the size")
+def truncated(a, b):
+    size = min(len(a), len(b))
+    return by_symmetric_roots(a[:size], b[:size])
+
+
+@answers.reject("frechet_distance", "has other eigenvalues")
+def symmetrised(a, b):
+    gap, cov_a, cov_b = parts(a, b)
+    product = cov_a @ cov_b
+    values = torch.linalg.eigvalsh((product + product.T) / 2).clamp(min=0)
+    return gap + (cov_a + cov_b).trace() - 2 * values.sqrt().sum()
 
 
 def rest(a, b):

@@ -46,20 +46,7 @@ def causal_attention_mask(answer: Answer) -> None:
         _judge_weights(_weights(answer, scores), scores)
     _judge_extremes(answer)
     _judge_attention_gradient(answer)
-    scores = (8 * torch.randn(2, 6, 6)).half()
-    try:
-        got = _weights(answer, scores)
-    except Mistake as mistake:
-        raise Mistake(
-            f"With scores in float16, as attention computes them on a graphics card: {mistake.message}",
-            "The largest number of float16 is 65504. Which number stands for minus infinity in every dtype?",
-        ) from mistake
-    right, past = _attention(scores.double()), _past(6)
-    if bool((got != 0)[:, ~past].any()) or not torch.allclose(got.double(), right, atol=5e-3):
-        raise Mistake(
-            "With scores in float16, as attention computes them on a graphics card, the weights are wrong.",
-            "The largest number of float16 is 65504, and e to the power of 12 is above that.",
-        )
+    _judge_float16(answer)
 
 
 def _past(places: int) -> Tensor:
@@ -78,7 +65,11 @@ def _weights(answer: Answer, scores: Tensor) -> Tensor:
     if not isinstance(got, Tensor):
         raise Mistake(f"Your function returns {kind(got)}; a torch tensor is asked for.")
     if got.shape != scores.shape:
-        raise Mistake(f"Your function returns shape {tuple(got.shape)}; it is to be that of the scores.")
+        batch, places = scores.shape[:2]
+        raise Mistake(
+            f"Your function returns shape {tuple(got.shape)}; it is to be that of the scores.",
+            "There is no column for nothing." if got.shape == (batch, places, places + 1) else "",
+        )
     if not got.dtype.is_floating_point:
         raise Mistake(f"Your function returns {got.dtype}; weights are floating-point numbers.")
     bad = ~got.isfinite()
@@ -99,6 +90,12 @@ def _judge_weights(got: Tensor, scores: Tensor) -> None:
         return
     if scores.shape[1] > 2:
         _refuse_known_weights(got, scores.double(), past, right)
+    if scores.shape[1] > 2 and _is_shifted(got.detach().double(), right):
+        raise Mistake(
+            "The columns are shifted by one place: column j holds the weight of position j - 1, as if the scores had "
+            'a column for "nothing" in front.',
+            "Column j of the weights belongs to position j, as in the scores, and there is no column for nothing.",
+        )
     later, itself = ~past & ~torch.eye(len(past), dtype=torch.bool), torch.eye(len(past), dtype=torch.bool)
     if bool((got != 0)[:, later].any()):
         raise Mistake(
@@ -126,6 +123,13 @@ def _judge_weights(got: Tensor, scores: Tensor) -> None:
         "Within a row the weights are not the softmax of the scores of earlier positions.",
         "Two allowed entries whose scores differ by s have weights with the ratio e^s.",
     )
+
+
+def _is_shifted(got: Tensor, right: Tensor) -> bool:
+    """Whether columns 1, 2, ... hold what belongs into columns 0, 1, ..., up to a share that column 0 takes."""
+    moved = got[:, 1:, 1:]
+    total = moved.sum(dim=2, keepdim=True)
+    return bool((total > 0).all()) and torch.allclose(moved / total, right[:, 1:, :-1], atol=1e-5)
 
 
 def _refuse_known_weights(got: Tensor, scores: Tensor, past: Tensor, right: Tensor) -> None:
@@ -202,9 +206,39 @@ def _judge_extremes(answer: Answer) -> None:
             )
         if not torch.allclose(got.double(), _attention(scores.double()), atol=1e-3):
             raise Mistake(
-                f"With scores {what}, the weights are wrong: something rounds to 0 or overflows, or what stands in "
-                "the place of hidden scores is not small enough.",
+                f"With scores {what}, the weights are wrong: something rounds to 0 or overflows, or digits are lost "
+                "in a difference of large numbers, or what stands in the place of hidden scores is not small enough.",
                 "If hidden scores enter the softmax and are taken out afterwards, nothing may be left of the others.",
+            )
+
+
+def _judge_float16(answer: Answer) -> None:
+    past = _past(6)
+    for what, scores, hint in (
+        (
+            "",
+            8 * torch.randn(2, 6, 6),
+            "The largest number of float16 is 65504. Which number stands for minus infinity in every dtype?",
+        ),
+        (
+            " near -1000",
+            3 * torch.randn(2, 6, 6) - 1000,
+            "The smallest number of float16 is -65504, and whatever is far below it becomes -inf. A row of -inf alone "
+            "has no softmax.",
+        ),
+        (" near 1000", 3 * torch.randn(2, 6, 6) + 1000, "The largest number of float16 is 65504."),
+    ):
+        scores = scores.half()
+        where = f"With scores{what} in float16, as attention computes them on a graphics card"
+        try:
+            got = _weights(answer, scores)
+        except Mistake as mistake:
+            raise Mistake(f"{where}: {mistake.message}", hint) from mistake
+        if bool((got != 0)[:, ~past].any()) or not torch.allclose(got.double(), _attention(scores.double()), atol=5e-3):
+            raise Mistake(
+                f"{where}, the weights are wrong.",
+                "The largest number of float16 is 65504, and e to the power of 12 is above that. Near 1000 it "
+                "counts in steps of a half or of one.",
             )
 
 
@@ -287,6 +321,8 @@ class _Told(nn.Module):
                 hint = (
                     "It still has the grid of the map above. How many cells of the bottom lie below one of its cells?"
                 )
+            elif shape in _transposed_shapes(self.indices, self.above, self.channels):
+                hint = "The map is transposed: rows have become columns. An embedding is (B, h', w', C)."
             elif shape == (batch, 1, height, width) or shape == (batch, height, width):
                 hint = "Names of codes are not quantities: code 7 is not more than code 3. Look them up in embed."
             elif condition.ndim == 4 and shape[:2] == (batch, self.channels):
@@ -300,12 +336,18 @@ class _Told(nn.Module):
             raise Mistake(f"The condition is {condition.dtype}; embedded codes are floats.", "Use embed.")
 
 
+def _transposed_shapes(indices: Tensor, above: Tensor, channels: int) -> list[tuple[int, ...]]:
+    """Return the shapes of a condition that has rows and columns exchanged, unless they are right."""
+    (batch, height, width), (rows, columns) = indices.shape, above.shape[1:]
+    return [(batch, channels, columns * (height // rows), rows * (width // columns)), (batch, channels, width, height)]
+
+
 @exercise(points=3)
 def conditional_prior(answer: Answer) -> None:
     """Judge ``conditional_prior(prior, embed, mix, indices, above)``: embed, mix without a mask, repeat, ask."""
     for batch, channels, rows, columns, down, across, depth in (
-        (2, 3, 2, 4, 2, 3, 2),
-        (3, 4, 3, 2, 3, 1, 1),
+        (5, 3, 2, 4, 2, 3, 2),
+        (4, 4, 3, 2, 3, 1, 1),
         (1, 5, 4, 3, 1, 2, 3),
         (2, 3, 3, 5, 2, 2, 2),
         (3, 2, 1, 3, 4, 2, 2),
@@ -448,6 +490,18 @@ def _refuse_condition(
         "Only one of the convolutions is used.\nAll of them, one after another.": [
             _repeat(mixed(plain, convs=[conv]), down, across) for conv in mix
         ],
+        "One convolution of mix is used again and again. Each has weights of its own.\nAll of them, one after "
+        "another.": [_repeat(mixed(plain, convs=[conv] * len(mix)), down, across) for conv in mix],
+        "The convolutions are used without their biases.\nUse them as they are.": _repeat(
+            mixed(plain, lambda c, conv: c + F.conv2d(c.relu(), conv.weight, padding=1)), down, across
+        ),
+        "The map above is transposed: what lies in row i is put into column i.\nAn embedding is (B, h', w', C).": [
+            F.interpolate(mixed(plain.mT), size=(height, width)),
+            F.interpolate(low.mT, size=(height, width)),
+            _repeat(mixed(plain.mT.reshape(plain.shape)), down, across),
+            _repeat(low.mT.reshape(low.shape), down, across),
+            right.mT.reshape(right.shape),
+        ],
         "All convolutions read the embedded map. Each is to read what the one before has made, or they never see "
         "further than one cell.\nc = c + ... inside the loop.": _repeat(
             plain + sum(conv(plain.relu()) for conv in mix), down, across
@@ -473,6 +527,8 @@ def _refuse_condition(
         "The condition is divided by the number of cells that share it.\nRepeat it as it is.": right / (down * across),
     }
     _meant(got, known)
+    if all(any(torch.allclose(mine, other, atol=1e-5, rtol=1e-4) for other in right) for mine in got):
+        raise Mistake("Images get the map above another image of the batch.", "Keep the order of the batch.")
     raise Mistake(
         "The condition is not what the recipe makes of the map above.",
         "Embed, channels first; c = c + conv(relu(c)) for each convolution; repeat each cell a times down and b times "
@@ -671,14 +727,16 @@ def _kept(
 def _rows_kept(answer: Answer, probabilities: Tensor, labels: Tensor, keep: float) -> list[int]:
     value = answer(probabilities, labels, keep)
     if not isinstance(value, Tensor):
-        raise Mistake(f"Your function returns {kind(value)}; a torch tensor of row numbers is asked for.")
+        raise Mistake(f"Your function returns {kind(value)}; a tensor of row numbers is asked for.")
     if value.dtype == torch.bool:
         raise Mistake(
             "Your function returns True and False. The numbers of the rows that are kept are asked for.",
             "Where is the mask True?",
         )
     if value.ndim != 1:
-        raise Mistake(f"Your function returns shape {tuple(value.shape)}; a list of row numbers, (M,), is asked for.")
+        raise Mistake(
+            f"Your function returns shape {tuple(value.shape)}; a tensor of row numbers, of shape (M,), is asked for."
+        )
     if value.is_floating_point():
         raise Mistake(f"Your function returns {value.dtype}; row numbers are integers.", "Rows, not probabilities.")
     rows = value.tolist()
@@ -821,9 +879,10 @@ def frechet_distance(answer: Answer) -> None:
         try:
             trials.append((_distance(answer, a, b), a, b))
         except Mistake:
-            _judge_trials(trials)  # what was wrong before says more
+            _judge_trials(answer, trials)  # what was wrong before says more
             raise
-    _judge_trials(trials)
+    _judge_trials(answer, trials)
+    _judge_floor(answer)
     _judge_singular(answer)
 
 
@@ -838,7 +897,10 @@ def _distance(answer: Answer, a: Tensor, b: Tensor) -> float:
 
 
 def _features(rows: int, columns: int) -> Tensor:
-    mix = torch.randn(columns, columns, dtype=torch.float64) + torch.eye(columns)
+    while True:  # nearly dependent features would make the root of a rounding error count
+        mix = torch.randn(columns, columns, dtype=torch.float64) + torch.eye(columns)
+        if torch.linalg.cond(mix) < 10 and mix.norm() > 0.5:
+            break
     return torch.randn(rows, columns, dtype=torch.float64) @ mix + 1.5 * torch.randn(columns, dtype=torch.float64)
 
 
@@ -861,12 +923,16 @@ def _frechet(a: Tensor, b: Tensor, cov_a: Tensor | None = None, cov_b: Tensor | 
 
 def _judge_singular(answer: Answer) -> None:
     a, b = _features(4, 6), _features(5, 6)
+    small = torch.randn(5, 12, dtype=torch.float64)
+    small -= small.mean(dim=0)
+    small *= 0.85 / small.norm()  # so the tolerance is the same each time
     constant = _features(9, 3)
     constant[:, 1] = 2.0
     for what, x, y in (
         ("a feature that never changes", constant, _features(7, 3)),
         ("fewer rows than features", a, b),
         ("the same set twice", a, a.clone()),
+        ("the same set of small features twice, and fewer rows than features", small, small.clone()),
         ("the same set twice", *_features(15, 4).expand(2, -1, -1).clone()),
     ):
         try:
@@ -885,15 +951,39 @@ def _judge_singular(answer: Answer) -> None:
             )
 
 
-def _judge_trials(trials: list[tuple[float, Tensor, Tensor]]) -> None:
+def _judge_floor(answer: Answer) -> None:
+    """Refuse a number above 0 in place of eigenvalues that are 0: a set's distance to itself tells how large it is."""
+    rows, floors = 5, []
+    for columns in (20, 32, 45, 60):
+        x = torch.randn(rows, columns, dtype=torch.float64)
+        try:
+            floors.append((max(0.0, -_distance(answer, x, x.clone())) / (2 * (columns - rows + 1))) ** 2)
+        except Mistake:
+            return  # another mistake, which the other cases tell
+    if min(floors) > 5e-8 and max(floors) < 1.01 * min(floors):
+        raise Mistake(
+            f"Eigenvalues that are 0 count as if they were {floors[0]:.1g}. With fewer rows than features there are "
+            "many of them, and the distance of a set to itself comes out below 0.",
+            "The root makes a small number much larger: that of 0.0001 is 0.01. What is to become of an eigenvalue "
+            "that rounding made negative?",
+        )
+
+
+def _judge_trials(answer: Answer, trials: list[tuple[float, Tensor, Tensor]]) -> None:
     """Refuse what some mistake explains in every trial."""
-    if all(close(got, _frechet(a, b), 1e-4) for got, a, b in trials):
+    if all(_is_distance(*trial) for trial in trials):
         return
     _refuse_if_explained([(got, _wrong_distances(a, b)) for got, a, b in trials], lambda x, y: close(x, y, 1e-5))
+    _judge_floor(answer)
     raise Mistake(
         "This is not the Fréchet distance of the two Gaussians.",
         "Squared distance of the means, both traces, minus twice the sum of the roots of the eigenvalues of C_a C_b.",
     )
+
+
+def _is_distance(got: float, a: Tensor, b: Tensor) -> bool:
+    right, traces = _frechet(a, b), float(_covariance(a).trace() + _covariance(b).trace())
+    return abs(got - right) <= 1e-4 * right + 3e-5 * traces
 
 
 def _wrong_distances(a: Tensor, b: Tensor) -> dict[str, list[float]]:
@@ -907,7 +997,8 @@ def _wrong_distances(a: Tensor, b: Tensor) -> dict[str, list[float]]:
     biased = [_covariance(x) * (len(x) - 1) / len(x) for x in (a, b)]
     roots = traces - rest  # twice the trace of the root
     raw = [x.T @ x / (len(x) - correction) for correction in (1, 0) for x in (a, b)]
-    columns = a.shape[1]
+    columns, shorter = a.shape[1], min(len(a), len(b))
+    halves = torch.linalg.eigvalsh((product + product.T) / 2)
     known: Candidates = {
         "These are the means alone; the covariances are missing.\nTwo clouds with one centre can differ in shape.": gap,
         "The means are missing: this compares the covariances alone.\nA shift costs its squared length.": rest,
@@ -931,6 +1022,20 @@ def _wrong_distances(a: Tensor, b: Tensor) -> dict[str, list[float]]:
         "The differences of the means are summed and then squared, so they cancel.\nSquare first.": rest
         + float((a.mean(0) - b.mean(0)).sum() ** 2),
         "The covariances are divided by n, and n - 1 is asked for.\nWhich correction?": _frechet(a, b, *biased),
+        "One covariance is divided by n, and n - 1 is asked for.\nWhich correction?": [
+            _frechet(a, b, biased[0], cov_b),
+            _frechet(a, b, cov_a, biased[1]),
+        ],
+        "Both covariances are divided by one and the same number, though the sets have different sizes.\nEach by its "
+        "own n - 1.": [
+            _frechet(a, b, cov_a * (len(a) - 1) / number, cov_b * (len(b) - 1) / number)
+            for correction in (1, 0)
+            for number in (len(a) - correction, len(b) - correction)
+        ],
+        "The larger set is cut to the size of the smaller one.\nMeans and covariances do not ask for equal numbers.": [
+            _frechet(a[:shorter], b[:shorter]),
+            _frechet(a[-shorter:], b[-shorter:]),
+        ],
         "The features are not centred before their products are taken: these are second moments, which the means are "
         "in once more.\nTake the means off first.": [_frechet(a, b, *raw[:2]), _frechet(a, b, *raw[2:])],
         "These are correlations: the scale of each feature is divided out.\nCovariances.": _frechet(
@@ -955,6 +1060,11 @@ def _wrong_distances(a: Tensor, b: Tensor) -> dict[str, list[float]]:
         "C_a C_b is not symmetric, and eigh and eigvalsh read one half of it only.\neigvals, or a symmetric matrix "
         "that has the same eigenvalues.": [
             gap + traces - 2 * float(torch.linalg.eigvalsh(product, half).clamp(min=0).sqrt().sum()) for half in "LU"
+        ],
+        "The mean of C_a C_b and its transpose is symmetric, but it has other eigenvalues.\nWhich symmetric "
+        "matrix has those of C_a C_b?": [
+            gap + traces - 2 * float(halves.clamp(min=0).sqrt().sum()),
+            gap + traces - 2 * float(halves.abs().sqrt().sum()),
         ],
         "This is the mean squared distance of all pairs. It is not 0 for equal sets.\nFollow the formula: means and "
         "covariances.": float(torch.cdist(a, b).square().mean()),
