@@ -1028,7 +1028,7 @@ class ResidualInBoth(Cropping):
 class Misspelt(Cropping):
     def forward(self, v, h):
         if v.shape[2] != v.shape[3]:
-            self.cropped = self.widht
+            self.cropped = self.breadth
         return super().forward(v, h)
 
 

@@ -1,0 +1,927 @@
+"""Checks of notebook 12: encode and decode two levels, what a hierarchy costs, which of two maps is the top."""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vqvae_course.checks.answer import Answer, Mistake, close, kind, recognise
+from vqvae_course.checks.report import exercise
+
+Known = dict[str, Tensor]  # what each tensor of the right way is called
+
+IMAGE, FEATURES = "the image", "the bottom's features"
+TOP, QUANTIZED, EXPANDED = "the top's latent before it is quantized", "the quantized top", "the expanded top"
+BOTTOM, LOW = "the bottom's encoder output", "the quantized bottom"
+ZEROS, REPEATED = "nothing but zeros", "the quantized top, enlarged by something other than parts.expand"
+
+
+def _same(a: Any, b: Tensor) -> bool:
+    """Whether two tensors agree up to rounding."""
+    if not isinstance(a, Tensor) or a.shape != b.shape:
+        return False
+    scale = float(b.double().abs().max()) if b.numel() else 0.0
+    return bool(torch.allclose(a.detach().double(), b.double(), rtol=0, atol=1e-4 * scale))
+
+
+def _name(value: Any, known: Known) -> str:
+    """Say what a part was handed: the name of a tensor of the right way, or its shape."""
+    for name, tensor in known.items():
+        if _same(value, tensor):
+            return name
+    if not isinstance(value, Tensor):
+        return kind(value)
+    if value.numel() and not bool(value.any()):
+        return ZEROS
+    top = known.get(QUANTIZED)
+    if top is not None and any(_same(value, enlarged) for enlarged in _enlarged(top)):
+        return REPEATED
+    if not value.is_floating_point():
+        return f"integers of shape {tuple(value.shape)}"
+    return f"a tensor of shape {tuple(value.shape)} that is none of those the parts return"
+
+
+def _enlarged(x: Tensor) -> list[Tensor]:
+    """Return the ways to double a map that learn nothing."""
+    smooth = [F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=corners) for corners in (True, False)]
+    return [x.repeat_interleave(2, 2).repeat_interleave(2, 3), x.repeat(1, 1, 2, 2), *smooth]
+
+
+# Encode
+
+
+class _Encoder:
+    """Parts of an encoder of two levels, with random weights, that remember what they are handed."""
+
+    def __init__(self, channels: int, features: int, dim: int, codes: tuple[int, int]):
+        def weight(*shape: int) -> Tensor:
+            return torch.randn(shape, dtype=torch.float64)
+
+        self.down, self.up = weight(features, channels, 2, 2), weight(dim, features, 2, 2)
+        self.enlarge, self.mix = weight(dim, dim, 2, 2), weight(dim, features + dim, 1, 1)
+        self.books = {"top": weight(codes[0], dim), "bottom": weight(codes[1], dim)}
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []
+        self.rows = {"top": 0, "bottom": 0}
+        self.known: Known = {}
+        self.made: list[tuple[str, Tensor]] = []  # what the parts have returned, right or wrong
+        self.reads: dict[str, tuple[str, ...]] = {}
+
+    def right(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode, and note how every tensor on the way is called."""
+        features = self._down(x)
+        top = self._up(features)
+        z_top, first = self._nearest(top, "top")
+        expanded = self._enlarge(z_top)
+        bottom = self._join(features, expanded)
+        low, second = self._nearest(bottom, "bottom")
+        self.known = {IMAGE: x, FEATURES: features, TOP: top, QUANTIZED: z_top, EXPANDED: expanded, BOTTOM: bottom}
+        self.known |= {LOW: low, "the top's indices": first, "the bottom's indices": second}
+        return first, second
+
+    def _down(self, x: Tensor) -> Tensor:
+        return F.conv2d(x.double(), self.down, stride=2).tanh()
+
+    def _up(self, features: Tensor) -> Tensor:
+        return F.conv2d(features.double(), self.up, stride=2) / 2
+
+    def _enlarge(self, z: Tensor) -> Tensor:
+        return F.conv_transpose2d(z.double(), self.enlarge, stride=2)
+
+    def _join(self, features: Tensor, expanded: Tensor) -> Tensor:
+        return F.conv2d(torch.cat([features.double(), expanded.double()], dim=1), self.mix) / 2
+
+    def _nearest(self, z: Tensor, level: str) -> tuple[Tensor, Tensor]:
+        book = self.books[level]
+        indices = torch.cdist(z.double().movedim(1, -1), book).argmin(dim=-1)
+        return book[indices].movedim(-1, 1), indices
+
+    def parts(self) -> SimpleNamespace:
+        """Return what the learner is given."""
+        return SimpleNamespace(
+            features_bottom=self._part("features_bottom", self._down, IMAGE),
+            features_top=self._part("features_top", self._up, FEATURES),
+            quantize_top=self._part("quantize_top", lambda z: self._quantize(z, "top"), TOP),
+            expand=self._part("expand", self._enlarge, QUANTIZED),
+            join=self._part("join", self._join, FEATURES, EXPANDED),
+            quantize_bottom=self._part("quantize_bottom", lambda z: self._quantize(z, "bottom"), BOTTOM),
+        )
+
+    def _quantize(self, z: Tensor, level: str) -> tuple[Tensor, Tensor]:
+        """Quantize as in training, where the codebook has moved when it is called again."""
+        if self.rows[level] >= self.known[f"the {level}'s indices"].numel():
+            self.books[level] = 0.5 * self.books[level] + 0.5 * torch.randn_like(self.books[level])
+        self.rows[level] += len(z) * z.shape[2] * z.shape[3]
+        return self._nearest(z, level)
+
+    def _part(self, name: str, function: Callable, *expected: str) -> Callable:
+        def part(*given: Any) -> Any:
+            if len(given) != len(expected):
+                raise Mistake(f"parts.{name} is called with {len(given)} arguments; it takes {len(expected)}.")
+            self.calls.append((name, tuple(g.detach().clone() if isinstance(g, Tensor) else g for g in given)))
+            for value, wanted in zip(given, expected, strict=True):
+                right = self.known[wanted]
+                fits = isinstance(value, Tensor) and value.ndim == 4 and value.shape[1:] == right.shape[1:]
+                if not fits or not value.is_floating_point():
+                    self.judge_call(*self.calls[-1])
+            result = function(*given)
+            for what, tensor in zip(MAKES[name], result if isinstance(result, tuple) else (result,), strict=True):
+                self.made.append((what, tensor.detach().clone()))
+            return result
+
+        self.reads[name] = tuple(expected)
+        return part
+
+    def _called(self, value: Any) -> str:
+        """Say what a part was handed, by what it is or by which part made it."""
+        name = _name(value, self.known)
+        if name not in self.known and isinstance(value, Tensor):
+            return next((what for what, tensor in self.made if _same(value, tensor)), name)
+        return name
+
+    def judge_call(self, name: str, given: tuple[Any, ...]) -> None:
+        """Refuse a call with something else than the right way would hand to the part."""
+        expected = self.reads[name]
+        named = [self._called(value) for value in given]
+        if all(_part_of(value, self.known[wanted]) for value, wanted in zip(given, expected, strict=True)):
+            return
+        if name == "join" and named == [EXPANDED, FEATURES]:
+            raise Mistake(
+                "parts.join is handed its two arguments in the wrong order.", "The features first, then the expanded."
+            )
+        for value, wanted, what in zip(given, expected, named, strict=True):
+            if _part_of(value, self.known[wanted]) or what == wanted:  # else wrong already before it came here
+                continue
+            message, hint = MISPLACED.get(
+                (name, wanted, what), (f"parts.{name} is handed {what}.", f"What it reads is {wanted}.")
+            )
+            if message.startswith("Levels"):
+                message = f"parts.{name} is handed {what}. {message}"
+            raise Mistake(message, hint)
+
+
+MAKES = {
+    "features_bottom": (FEATURES,),
+    "features_top": (TOP,),
+    "quantize_top": (QUANTIZED, "the top's indices"),
+    "expand": (EXPANDED,),
+    "join": (BOTTOM,),
+    "quantize_bottom": (LOW, "the bottom's indices"),
+}
+
+
+def _part_of(value: Any, right: Tensor) -> bool:
+    """Whether a tensor is the right one, or some images of it."""
+    if not isinstance(value, Tensor) or value.ndim != right.ndim:
+        return False
+    if value.shape == right.shape:
+        return _same(value, right)
+    if value.shape[1:] != right.shape[1:] or len(value) >= len(right):
+        return False
+    return all(any(_same(one, other) for other in right) for one in value)
+
+
+_UNCONDITIONED = (
+    "The bottom is not conditioned on the top: parts.join is handed zeros where the expanded top belongs. Then the "
+    "bottom has to say again what the top has said already.",
+    "What does the bottom have to know about the top before it is quantized?",
+)
+_LEVELS = ("Levels have codebooks of their own.", "Which latent belongs to which quantizer?")
+MISPLACED: dict[tuple[str, str, str], tuple[str, str]] = {
+    ("features_top", FEATURES, IMAGE): (
+        "parts.features_top is handed the image: that would be two encoders that know nothing of each other.",
+        "The top does not look at pixels itself. What is already there for it to read?",
+    ),
+    ("features_top", FEATURES, LOW): (
+        "The top is computed from the quantized bottom. That is the wrong way round: the bottom is chosen last, when "
+        "the top is known.",
+        "The top reads features, before anything has been quantized.",
+    ),
+    ("quantize_top", TOP, BOTTOM): _LEVELS,
+    ("quantize_bottom", BOTTOM, TOP): _LEVELS,
+    ("quantize_top", TOP, FEATURES): (
+        "parts.quantize_top is handed the bottom's features; the top's latent has not been computed yet.",
+        "One part lies between the two.",
+    ),
+    ("quantize_bottom", BOTTOM, FEATURES): (
+        "The bottom is not conditioned on the top: its features are quantized as they are.",
+        "What does parts.join do?",
+    ),
+    ("quantize_bottom", BOTTOM, EXPANDED): (
+        "The bottom sees the top alone: parts.quantize_bottom is handed the expanded top, and the bottom's own "
+        "features are lost.",
+        "What does parts.join do?",
+    ),
+    ("expand", QUANTIZED, TOP): (
+        "The bottom is conditioned on the top's latent before it is quantized. The decoder will never have that: all "
+        "it gets of the top are its indices.",
+        "A level may only rely on what the decoder will know as well.",
+    ),
+    ("expand", QUANTIZED, LOW): (
+        "parts.expand is handed the quantized bottom. It is the top that has to be brought to the bottom's grid.",
+        "Which map is too small for parts.join?",
+    ),
+    ("expand", QUANTIZED, "the top's indices"): (
+        "parts.expand is handed indices. An index is a number in a list, its size means nothing.",
+        "parts.quantize_top returns a pair; which of the two holds code vectors?",
+    ),
+    ("join", EXPANDED, ZEROS): _UNCONDITIONED,
+    ("join", EXPANDED, FEATURES): (
+        "parts.join is handed the bottom's features twice; the top does not come in.",
+        "Its second argument tells the bottom what the top has said.",
+    ),
+    ("join", EXPANDED, QUANTIZED): (
+        "parts.join is handed the quantized top on its own small grid.",
+        "Which part brings it to the grid of the bottom?",
+    ),
+    ("join", EXPANDED, TOP): (
+        "parts.join is handed the top's latent before it is quantized, on its own small grid.",
+        "What the bottom is told has to be what the decoder will know, on the bottom's grid.",
+    ),
+    ("join", EXPANDED, LOW): (
+        "parts.join is handed the quantized bottom, which is what is to be found in the end.",
+        "The bottom is conditioned on the top.",
+    ),
+    ("join", EXPANDED, REPEATED): (
+        "The quantized top is enlarged by something other than parts.expand, which has learned how to do it and which "
+        "the decoder uses, too.",
+        "The bottom must be told what the decoder will see.",
+    ),
+}
+
+
+@exercise(points=4)
+def encode_two_levels(answer: Answer) -> None:
+    """Judge ``encode_two_levels(parts, x)``: the top from the bottom's features, the bottom given the top."""
+    for channels, features, dim, codes, (batch, h, w) in (
+        (3, 4, 4, (9, 9), (3, 2, 5)),  # features as long as codes: no mix-up fails by its shape alone
+        (1, 6, 3, (5, 12), (2, 4, 3)),
+        (2, 3, 5, (11, 6), (2, 3, 5)),
+    ):
+        encoder = _Encoder(channels, features, dim, codes)
+        x = torch.rand(batch, channels, 4 * h, 4 * w)
+        right = encoder.right(x)
+        value = answer(encoder.parts(), x)
+        if not isinstance(value, tuple | list) or len(value) != 2:
+            raise Mistake(f"The pair (indices_top, indices_bottom) is asked for; you return {kind(value)}.")
+        if all(_equal(got, want) for got, want in zip(value, right, strict=True)):
+            _judge_calls_of_quantizers(encoder, right)
+            continue
+        for call in sorted(encoder.calls, key=lambda call: call[0] != "features_top"):
+            encoder.judge_call(*call)
+        _judge_calls_of_quantizers(encoder, right)
+        _judge_pair(value, right, encoder)
+
+
+def _equal(got: Any, right: Tensor) -> bool:
+    return isinstance(got, Tensor) and not got.is_floating_point() and torch.equal(got.long(), right)
+
+
+def _judge_calls_of_quantizers(encoder: _Encoder, right: tuple[Tensor, Tensor]) -> None:
+    for level, want in zip(("top", "bottom"), right, strict=True):
+        if encoder.rows[level] > want.numel():
+            raise Mistake(
+                f"Positions of the {level} are quantized more than once. In training every call moves the codebook, so "
+                "the second call may choose other codes than those the first one handed on.",
+                f"Keep both results of one call of parts.quantize_{level}.",
+            )
+
+
+def _judge_pair(value: Sequence[Any], right: tuple[Tensor, Tensor], encoder: _Encoder) -> None:
+    if all(_equal(got, want) for got, want in zip(value[::-1], right, strict=True)):
+        raise Mistake("You return the bottom first.", "Lists of levels run top first, everywhere in the course.")
+    if all(isinstance(part, tuple | list) for part in value):
+        raise Mistake(
+            "You return what the quantizers return, pairs of z_q and indices.", "Which of the two is asked for?"
+        )
+    names = [name for name, _ in encoder.calls]
+    for got, want, level in zip(value, right, ("top", "bottom"), strict=True):
+        if _equal(got, want):
+            continue
+        if not isinstance(got, Tensor):
+            raise Mistake(f"For the {level} you return {kind(got)}; a tensor of indices is asked for.")
+        if got.is_floating_point():
+            raise Mistake(
+                f"For the {level} you return vectors instead of indices: floats of shape {tuple(got.shape)}.",
+                "What a quantizer returns is the pair (z_q, indices).",
+            )
+        if got.shape != want.shape:
+            if got.numel() == want.numel():
+                raise Mistake(
+                    f"The {level}'s indices have shape {tuple(got.shape)}; a map a picture is asked for, "
+                    f"{tuple(want.shape)}.",
+                    "Leave the shape as the quantizer made it.",
+                )
+            raise Mistake(f"The {level}'s indices have shape {tuple(got.shape)}; {tuple(want.shape)} is asked for.")
+        if f"quantize_{level}" not in names:
+            raise Mistake(f"parts.quantize_{level} is never called; where do the {level}'s indices come from?")
+        raise Mistake(
+            f"The {level}'s indices are not those that parts.quantize_{level} chose.",
+            "Return them as they are, image by image.",
+        )
+
+
+# Decode
+
+
+class _Decoder:
+    """Parts of a decoder of two levels, with random weights, that remember what they are handed."""
+
+    def __init__(self, channels: int, dim: int, codes: tuple[int, int]):
+        self.codebook_top, self.codebook_bottom = torch.randn(codes[0], dim), torch.randn(codes[1], dim)
+        self.enlarge = torch.randn(dim, dim, 2, 2, dtype=torch.float64)
+        self.paint = torch.randn(2 * dim, channels, 2, 2, dtype=torch.float64)
+        self.dim = dim
+        self.seen: list[Tensor] = []
+        self.grid = (0, 0)
+
+    def parts(self) -> SimpleNamespace:
+        """Return what the learner is given."""
+        return SimpleNamespace(
+            codebook_top=self.codebook_top.clone(),
+            codebook_bottom=self.codebook_bottom.clone(),
+            expand=self._expand,
+            decoder=self._decode,
+            features_bottom=self._no_encoder,
+            features_top=self._no_encoder,
+            join=self._no_encoder,
+            quantize_top=self._no_encoder,
+            quantize_bottom=self._no_encoder,
+        )
+
+    def expand(self, z: Tensor) -> Tensor:
+        """Double a map."""
+        return F.conv_transpose2d(z.double(), self.enlarge, stride=2)
+
+    def paint_image(self, z: Tensor) -> Tensor:
+        """Turn both levels into an image."""
+        return F.conv_transpose2d(z.double(), self.paint, stride=2).tanh() * 3
+
+    def _expand(self, *given: Any) -> Tensor:
+        (z,) = given if len(given) == 1 else (None,)
+        h, w = self.grid
+        if not isinstance(z, Tensor) or not z.is_floating_point():
+            raise Mistake(
+                f"parts.expand is handed {kind(z) if not isinstance(z, Tensor) else 'indices'}; it takes one map of "
+                "code vectors.",
+                "An index stands for a row of a codebook.",
+            )
+        if z.ndim != 4:
+            raise Mistake(
+                f"parts.expand is handed shape {tuple(z.shape)}; it takes (B, D, h, w).",
+                "Indexing a codebook with a map puts the vectors into a last axis.",
+            )
+        if z.shape[1] == self.dim and (z.shape[2], z.shape[3]) == (w, h) and h != w:
+            raise Mistake(
+                "parts.expand is handed a map whose rows and columns are swapped.",
+                "Which axis of the looked-up vectors holds the rows?",
+            )
+        if z.shape[1:] == (h, w, self.dim):
+            raise Mistake(
+                "parts.expand is handed (B, h, w, D): the channels are still the last axis.",
+                "Move them, do not just rename the axes.",
+            )
+        if (z.shape[2], z.shape[3]) == (2 * h, 2 * w):
+            raise Mistake(
+                "parts.expand is handed a map on the bottom's grid. It brings the top there from its own grid.",
+                "Only one of the levels has to be enlarged.",
+            )
+        if z.shape[1] != self.dim:
+            raise Mistake(f"parts.expand is handed {z.shape[1]} channels; a code has {self.dim}.")
+        return self.expand(z)
+
+    def _decode(self, *given: Any) -> Tensor:
+        h, w = self.grid
+        if len(given) != 1 or not isinstance(given[0], Tensor) or not given[0].is_floating_point():
+            raise Mistake("parts.decoder takes one map of floats.", "Both levels go in together, one behind the other.")
+        (z,) = given
+        wanted = (2 * self.dim, 2 * h, 2 * w)
+        if z.ndim != 4 or z.shape[1:] != wanted:
+            if z.ndim == 4 and z.shape[1] == self.dim and z.shape[2:] == wanted[1:]:
+                raise Mistake(
+                    f"parts.decoder is handed {self.dim} channels, as many as one code has: one of the levels is "
+                    "missing, or the two have been added up.",
+                    "It reads both side by side, 2D channels.",
+                )
+            if z.ndim == 4 and z.shape[1:] == (2 * h, 2 * w, 2 * self.dim):
+                raise Mistake(
+                    "parts.decoder is handed (B, 2h, 2w, 2D): the channels are still the last axis.", "Move them."
+                )
+            raise Mistake(f"parts.decoder is handed shape {tuple(z.shape)}; it takes {(len(z), *wanted)}.")
+        self.seen.append(z.detach().double().clone())
+        return self.paint_image(z)
+
+    @staticmethod
+    def _no_encoder(*_: Any) -> None:
+        raise Mistake(
+            "You call a part of the encoder. Indices say all there is to know: whoever decodes, or samples from a "
+            "prior, has no image to encode.",
+            "Codebooks, parts.expand and parts.decoder are enough.",
+        )
+
+
+@exercise(points=3)
+def decode_levels(answer: Answer) -> None:
+    """Judge ``decode_levels(parts, indices_top, indices_bottom)``: look up, expand the top, decode both together."""
+    for channels, dim, codes, (batch, h, w) in (
+        (3, 5, (8, 8), (2, 3, 5)),  # as many codes in both books, so that swapped books are found by their result
+        (1, 3, (6, 17), (3, 4, 3)),
+        (2, 4, (13, 7), (2, 2, 5)),
+    ):
+        decoder = _Decoder(channels, dim, codes)
+        decoder.grid = h, w
+        top = torch.randint(codes[0], (batch, h, w))
+        bottom = torch.randint(codes[1], (batch, 2 * h, 2 * w))
+        top.view(-1)[: codes[0]] = torch.arange(min(codes[0], top.numel()))  # the last code occurs as well
+        got = answer.tensor(decoder.parts(), top, bottom, shape=(batch, channels, 4 * h, 4 * w))
+        z_top = decoder.codebook_top[top].movedim(-1, 1)
+        z_bottom = decoder.codebook_bottom[bottom].movedim(-1, 1)
+        joined = torch.cat([decoder.expand(z_top), z_bottom.double()], dim=1)
+        right = decoder.paint_image(joined)
+        if torch.allclose(got.detach().double(), right, rtol=0, atol=1e-4):
+            continue
+        if not decoder.seen:
+            raise Mistake("parts.decoder is never called.")
+        if not any(_same(z, joined) for z in decoder.seen):
+            _judge_joined(decoder, top, bottom, joined)
+        if torch.allclose(got.detach().double(), right.clamp(0, 1), rtol=0, atol=1e-4):
+            raise Mistake(
+                "You clip the image. decode returns what the decoder makes, like the package's; whoever shows the "
+                "picture clips it."
+            )
+        raise Mistake(
+            "parts.decoder is handed the right map, and you return another image than it made.",
+            "Return its result as it is.",
+        )
+
+
+def _judge_joined(decoder: _Decoder, top: Tensor, bottom: Tensor, joined: Tensor) -> None:
+    """Say what is wrong with the map that the decoder was handed."""
+    batch, dim = len(top), decoder.dim
+    rows_top, rows_bottom = decoder.codebook_top[top], decoder.codebook_bottom[bottom]
+    z_top, z_bottom = rows_top.movedim(-1, 1), rows_bottom.movedim(-1, 1)
+    up, low = decoder.expand(z_top), z_bottom.double()
+
+    def both(first: Tensor, second: Tensor) -> Tensor:
+        return torch.cat([first.double(), second.double()], dim=1)
+
+    view_top = decoder.expand(rows_top.reshape(batch, dim, *top.shape[1:]))
+    view_bottom = rows_bottom.reshape(batch, dim, *bottom.shape[1:])
+    none = torch.zeros_like(up)
+    known: list[tuple[Tensor, str, str]] = [
+        (both(low, up), "The two levels are in the wrong order: the decoder reads the expanded top first.", ""),
+        *(
+            (
+                both(first, second),
+                "The channels of a level are not moved: reshape and view keep the numbers in their old order and mix "
+                "places with channels.",
+                "Which function moves an axis?",
+            )
+            for first, second in ((view_top, low), (up, view_bottom), (view_top, view_bottom), (view_bottom, view_top))
+        ),
+        *(
+            (
+                both(*pair),
+                "The top is enlarged by something other than parts.expand, which has learned how to do it and which "
+                "the encoder used when it chose the bottom's codes.",
+                "Which part brings the top to the bottom's grid?",
+            )
+            for enlarged in _enlarged(z_top)
+            for pair in ((enlarged, low), (low, enlarged))
+        ),
+        *((both(*pair), "The bottom's codes do not come in.", "") for pair in ((up, up), (up, none), (none, up))),
+        *((both(*pair), "The top's codes do not come in.", "") for pair in ((low, low), (none, low), (low, none))),
+    ]
+    most = min(len(decoder.codebook_top), len(decoder.codebook_bottom))
+    if int(top.max()) < most and int(bottom.max()) < most:
+        other_top = decoder.expand(decoder.codebook_bottom[top].movedim(-1, 1))
+        other_bottom = decoder.codebook_top[bottom].movedim(-1, 1)
+        known += [
+            (
+                both(first, second),
+                "An index is looked up in the codebook of the other level, where its number stands for something else.",
+                "Which codebook belongs to which map?",
+            )
+            for first, second in (
+                (other_top, other_bottom),
+                (other_top, low),
+                (up, other_bottom),
+                (other_bottom, other_top),
+            )
+        ]
+    recognise(decoder.seen[-1], known, 1e-4)
+    given = decoder.seen[-1]
+    if given.shape == joined.shape:
+        halves = [_same(g, r) for g, r in zip(given.chunk(2, 1), joined.chunk(2, 1), strict=True)]
+        if any(halves):
+            level = "bottom" if halves[0] else "top"
+            raise Mistake(
+                f"What the decoder is handed of the {level} is wrong; the other level is as it should be.",
+                "Look up each index in its level's codebook and keep every vector at its place.",
+            )
+    raise Mistake(
+        "What the decoder is handed is not the expanded top followed by the bottom.",
+        "Look up each level in its codebook, expand the top, then put the two side by side.",
+    )
+
+
+# What a hierarchy costs
+
+
+@exercise(points=2)
+def hierarchy_ratio(answer: Answer) -> None:
+    """Judge ``hierarchy_ratio(shape, levels, bits=8)``: raw bits over the bits of all maps together."""
+    for shape, levels, bits in (
+        ((3, 40, 56), [(5, 7, 100), (10, 14, 300)], None),
+        ((3, 256, 256), [(32, 32, 512), (64, 64, 512)], 8),
+        ((1, 48, 80), [(3, 5, 700), (6, 10, 64), (12, 20, 20)], 12),
+        ((3, 1024, 1024), [(32, 32, 512), (64, 64, 512), (128, 128, 512)], None),
+        ((4, 24, 36), [(6, 9, 1000)], 16),
+    ):
+        given = list(levels)
+        got = answer.number(shape, given, *([] if bits is None else [bits]))
+        if given != levels:
+            raise Mistake("Your function changes the list of levels it is given.", "Work on a copy, or do not pop.")
+        _judge_hierarchy(got, shape, levels, 8 if bits is None else bits)
+
+
+def _judge_hierarchy(got: float, shape: tuple[int, ...], levels: list[tuple[int, int, int]], bits: int) -> None:
+    raw = math.prod(shape) * bits
+    each = [h * w * math.log2(k) for h, w, k in levels]
+    right = raw / sum(each)
+    if close(got, right, 1e-5):
+        return
+    ratios, several = [raw / one for one in each], len(levels) > 1
+    places = sum(h * w for h, w, _ in levels)
+    finest = max(h * w for h, w, _ in levels)
+    code_bits = [math.log2(k) for _, _, k in levels]
+    known: dict[tuple[str, str], list[float]] = {
+        ("You count one level only; all maps have to be sent.", "The decoder needs every one of them."): [
+            ratios[0],
+            ratios[-1],
+        ],
+        ("One of the levels is missing; all maps have to be sent.", "Is the last one, or the first, left out?"): [
+            raw / (sum(each) - one) for one in each if several
+        ],
+        ("You average the ratios of the levels. Ratios do not average: the bits add up.", ""): [
+            sum(ratios) / len(ratios)
+        ],
+        ("You add up the ratios of the levels: so two maps would be cheaper than one.", "What adds up?"): [sum(ratios)],
+        ("You multiply over the levels. Two messages together have the sum of their bits.", ""): [
+            raw / math.prod(each),
+            math.prod(ratios),
+            raw / (math.prod(h * w for h, w, _ in levels) * sum(code_bits)),
+        ],
+        ("You leave out the channels of the picture: each pixel has C numbers.", ""): [right / shape[0]],
+        ("You measure the indices in nats; the picture is measured in bits.", "Which base has the logarithm?"): [
+            right / math.log(2)
+        ],
+        ("The logarithm has base 10; bits need base 2.", ""): [right / math.log10(2)],
+        ("The number of bits is always 8, whatever bits says.", ""): [right / bits * 8],
+        ("The numbers of the raw picture have bits, too.", "The default is 8."): [right / bits],
+        ("You take K bits for an index; how many bits tell K numbers apart?", ""): [
+            raw / sum(h * w * k for h, w, k in levels)
+        ],
+        ("You divide numbers by indices; compare the bits they take.", "An index has log2 K bits."): [
+            math.prod(shape) / places,
+            raw / places,
+        ],
+        ("You count the bits of the integers in memory (32 or 64); an index below K needs fewer.", ""): [
+            raw / (places * size) for size in (8, 16, 32, 64)
+        ],
+        ("You round the bits of an index; several indices can share theirs.", "Leave the logarithm as it is."): [
+            raw / sum(h * w * rounded(math.log2(k)) for h, w, k in levels) for rounded in (math.ceil, math.floor)
+        ]
+        + [raw / sum(h * w * k.bit_length() for h, w, k in levels)],
+        ("You take one K for all levels; each has its own.", ""): [
+            raw / (places * one) for one in (*code_bits, sum(code_bits) / len(levels))
+        ],
+        (
+            "You count every level on the finest grid. The top is enlarged by the decoder, after it has been sent.",
+            "How many indices does a level have?",
+        ): [raw / (finest * sum(code_bits))],
+        ("You count as many indices as h or w squared; a map need not be square.", ""): [
+            raw / sum(h * h * b for (h, _, _), b in zip(levels, code_bits, strict=True)),
+            raw / sum(w * w * b for (_, w, _), b in zip(levels, code_bits, strict=True)),
+        ],
+        ("This is the inverse: how large the message is compared with the picture.", ""): [1 / right, 100 / right],
+        ("These are bits; how many times fewer are there than in the picture?", ""): [sum(each)],
+        ("This is the share of bits that is saved; how many times fewer bits are there?", ""): [
+            1 - 1 / right,
+            100 * (1 - 1 / right),
+        ],
+    }
+    recognise(got, [(value, *text) for text, values in known.items() for value in values if value != right], 1e-5)
+    if close(got, right, 0.06):
+        raise Mistake(f"You find {got:.3f}, near the right number and not equal to it.", "Is something rounded?")
+    raise Mistake(
+        f"For an image {shape} and levels {levels} you find {got:.3f}.",
+        "The bits of the picture, divided by the sum of the bits of all maps.",
+    )
+
+
+# Which of two maps is the top
+
+
+class _Fake:
+    """A decoder in which one code of the top moves many pixels, one of the bottom few.
+
+    If it is ``quiet``, two of five images ignore their top, and both maps begin with a code that has a twin. Every
+    change moves every pixel by what a rounding error would.
+    """
+
+    def __init__(self, first: int, shapes: list[tuple[int, int, int]], weak: float, strong: float, quiet: bool):
+        self.first, self.shapes = first, shapes  # first: the position of the top in the list
+        self.codes, self.size = 5, 24
+        self.amplitudes = (weak, strong)
+        self.quiet = quiet
+        self.tables = [torch.rand(self.codes).double() + torch.arange(self.codes) * 1.5 for _ in range(2)]
+        self.original = [torch.randint(2 if quiet else 1, self.codes, shape) for shape in shapes]
+        for table, one in zip(self.tables, self.original, strict=True):
+            if quiet:
+                table[1] = table[0]
+                one[:, 0, 0] = 0
+            table /= table.max()
+        self.decoded: list[tuple[list[Tensor], Tensor]] = []
+
+    def _level(self, values: Tensor, half: tuple[float, float], amplitude: float) -> Tensor:
+        """Paint each value as a patch around its place."""
+        _, h, w = values.shape
+        pixels = torch.arange(self.size) + 0.5
+        centre_y, centre_x = (torch.arange(h) + 0.5) / h * self.size, (torch.arange(w) + 0.5) / w * self.size
+        near_y = ((pixels[:, None] - centre_y).abs() <= half[0]).double()
+        near_x = ((pixels[:, None] - centre_x).abs() <= half[1]).double()
+        return amplitude * torch.einsum("bij,yi,xj->byx", values, near_y, near_x)
+
+    def picture(self, maps: list[Tensor]) -> Tensor:
+        """Decode (B, h, w) maps to (B, 2, H, W)."""
+        top, low = self.tables[0][maps[self.first]], self.tables[1][maps[1 - self.first]]
+        if self.quiet:
+            top = torch.cat([torch.zeros_like(top[:2]), top[2:]])
+        tile = (self.size / 2 / low.shape[1], self.size / 2 / low.shape[2])  # the bottom's patches just meet
+        painted = self._level(top, (9.0, 9.0), self.amplitudes[0]) + self._level(low, tile, self.amplitudes[1])
+        rounding = 5e-6 * (top.sum(dim=(1, 2)) + 1.7 * low.sum(dim=(1, 2)))
+        return torch.stack([painted, 0.5 * painted.flip(2)], dim=1) + rounding[:, None, None, None]
+
+    def decode(self, *given: Any) -> Tensor:
+        """Decode for the learner, who may hand anything in."""
+        maps = given[0] if len(given) == 1 else given
+        if not isinstance(maps, tuple | list) or len(maps) != 2 or not all(isinstance(m, Tensor) for m in maps):
+            raise Mistake("decode takes a list of two index maps, in the order they were given.")
+        for one, shape in zip(maps, self.shapes, strict=True):
+            if one.ndim != 3 or one.shape[1:] != shape[1:] or len(one) != len(maps[0]):
+                raise Mistake(
+                    f"decode is handed maps of shapes {[tuple(m.shape) for m in maps]}; the maps you were given have "
+                    f"{self.shapes}.",
+                    "It takes whole maps, of equally many images.",
+                )
+            if one.is_floating_point():
+                raise Mistake("decode is handed a map of floats; indices are integers.")
+            if one.numel() and not 0 <= int(one.min()) <= int(one.max()) < self.codes:
+                raise Mistake(
+                    f"decode is handed indices from {int(one.min())} to {int(one.max())}; they run from 0 to "
+                    "num_codes - 1.",
+                    "What comes after the last code?",
+                )
+        maps = [one.long().clone() for one in maps]
+        image = self.picture(maps)
+        self.decoded.append((maps, image))
+        return image.float()
+
+
+class _Experiment(NamedTuple):
+    """One call of ``decode``: codes changed per level (in the busiest image), and how far each pixel moved."""
+
+    changed: list[int]
+    moved: Tensor
+
+
+@exercise(points=3)
+def which_level(answer: Answer) -> None:
+    """Judge ``which_level(decode, maps, num_codes)``: the position of the map whose one code moves more pixels."""
+    outcomes: list[tuple[_Fake, int]] = []
+    for first, shapes, weak, strong, quiet in (
+        (0, ((4, 3, 5), (4, 3, 5)), 2.0, 0.5, False),
+        (1, ((4, 5, 3), (4, 5, 3)), 2.0, 0.5, False),
+        (1, ((3, 6, 4), (3, 3, 2)), 2.0, 0.5, False),
+        (1, ((4, 4, 3), (4, 4, 3)), 0.02, 9.0, False),
+        (0, ((4, 3, 4), (4, 3, 4)), 0.02, 9.0, False),
+        (0, ((5, 3, 5), (5, 3, 5)), 0.05, 4.0, True),
+        (1, ((5, 4, 3), (5, 4, 3)), 0.05, 4.0, True),
+    ):
+        fake = _Fake(first, list(shapes), weak, strong, quiet)
+        given = [one.clone() for one in fake.original]
+        got = answer.number(fake.decode, given, fake.codes)
+        if len(given) != 2 or not all(map(torch.equal, given, fake.original)):
+            raise Mistake(
+                "The maps you were given are no longer what they were: whoever called still needs them.",
+                "Copy a map before you change it.",
+            )
+        if got not in (0.0, 1.0):
+            raise Mistake(f"The position of the top in the list is asked for, 0 or 1; you return {got:g}.")
+        outcomes.append((fake, int(got)))
+    if not any(fake.decoded for fake, _ in outcomes):
+        raise Mistake(
+            "You never call decode. The maps alone do not say which is which; here they may be equally large.",
+            "Make an experiment: change something, decode, compare.",
+        )
+    wrong = [fake for fake, got in outcomes if got != fake.first]
+    if wrong:
+        _judge_experiments(outcomes, wrong)
+
+
+def _judge_experiments(outcomes: list[tuple[_Fake, int]], wrong: list[_Fake]) -> None:
+    for fake in wrong:
+        _judge_changes(fake)
+    if len(wrong) == len(outcomes):
+        raise Mistake(
+            "In every case you return the position of the other map, the bottom.",
+            "Of which level does one code move more pixels?",
+        )
+    for fake in wrong:
+        of_top = [test.moved for test in _tests(fake) if _alone(test, fake.first)]
+        if of_top and max(float(moved.max()) for moved in of_top) < 1e-4:
+            raise Mistake(
+                "In none of your experiments with one of the maps did anything move beyond rounding: that image "
+                "ignores that level, or the new code is a twin of the old one.",
+                "Try several images, places and new codes before you judge.",
+            )
+    sizes: list[Callable[[Tensor], float]] = [
+        lambda moved: float(moved.mean()),
+        lambda moved: float(moved.square().mean()),
+        lambda moved: float(moved.max()),
+    ]
+    if any(all(got == _stronger(fake, size) for fake, got in outcomes) for size in sizes):
+        raise Mistake(
+            "Where the bottom moves few pixels by much and the top many pixels by little, you take the bottom for the "
+            "top: you compare how strongly the picture changes, not how much of it.",
+            "Count pixels that have moved at all, beyond rounding.",
+        )
+    if len({got for _, got in outcomes}) == 1:
+        raise Mistake(
+            f"You return {outcomes[0][1]} in every case, whichever map is the top.",
+            "Do the two levels come out equal? By rounding, every pixel of these pictures moves a little; only more "
+            "than 1e-4 counts.",
+        )
+    raise Mistake(
+        f"In {len(wrong)} of {len(outcomes)} cases you name the wrong map.",
+        "Change one code, count the pixels that move by more than 1e-4, and do so at several places, in several "
+        "images, with several codes, before you compare the levels.",
+    )
+
+
+def _tests(fake: _Fake) -> list[_Experiment]:
+    """Return the experiments that can be compared with the original maps, image by image."""
+    before = fake.picture(fake.original)
+    return [
+        _Experiment(
+            [int((new != old).sum(dim=(1, 2)).max()) for new, old in zip(maps, fake.original, strict=True)],
+            (image - before).abs(),
+        )
+        for maps, image in fake.decoded
+        if len(image) == len(before)
+    ]
+
+
+def _alone(test: _Experiment, level: int) -> bool:
+    """Whether codes of this level alone were changed."""
+    return test.changed[level] > 0 and test.changed[1 - level] == 0
+
+
+def _stronger(fake: _Fake, size: Callable[[Tensor], float]) -> int | None:
+    """Return the level whose experiments changed the picture more, by some measure of size."""
+    means = []
+    for level in range(2):
+        values = [size(test.moved) for test in _tests(fake) if _alone(test, level)]
+        if not values:
+            return None
+        means.append(sum(values) / len(values))
+    return int(means[1] > means[0])
+
+
+def _judge_changes(fake: _Fake) -> None:
+    """Say what is wrong with the changes that were tried."""
+    tests = _tests(fake)
+    if not tests:
+        return
+    most = [max(test.changed[level] for test in tests) for level in range(2)]
+    if most == [0, 0]:
+        raise Mistake(
+            "No map that you decode differs from those you were given: a code is replaced by itself, or the change is "
+            "lost.",
+            "Is the changed copy the one you decode?",
+        )
+    if 0 in most:
+        raise Mistake(
+            f"You change codes of the map at position {1 - most.index(0)} alone; how far a code of the other one "
+            "reaches stays unknown.",
+            "Compare both.",
+        )
+    together = [test for test in tests if all(test.changed)]
+    steps = [
+        [not torch.equal(new, old) for new, old in zip(after, before, strict=True)]
+        for (before, _), (after, _) in itertools.pairwise(fake.decoded)
+        if len(before[0]) == len(after[0])
+    ]
+    if len(together) == sum(any(test.changed) for test in tests) and all(all(step) or not any(step) for step in steps):
+        raise Mistake(
+            "You change both maps at the same time, so nobody can say which of them moved a pixel.",
+            "One change at a time.",
+        )
+    for level in range(2):
+        if together and not any(_alone(test, level) for test in tests):
+            raise Mistake(
+                f"Whenever you change the map at position {level}, the other one is still changed from before.",
+                "Begin each experiment with the maps as they were given.",
+            )
+    for level, old in enumerate(fake.original):
+        fewest = min((test.changed[level] for test in tests if _alone(test, level)), default=0)
+        if fewest <= 0.4 * old[0].numel():
+            return
+    raise Mistake(
+        "You replace all codes of a level at once, or most of them. Either level then moves pixels everywhere, and "
+        "nothing is learned about the reach of one code.",
+        "Change a single code of an image.",
+    )
+
+
+# The price of doing without
+
+
+@exercise(points=2)
+def flat_codes(answer: Answer) -> None:
+    """Judge ``flat_codes(levels, grid)``: the fewest codes with which one map holds as many bits as all levels."""
+    for levels, grid in (
+        ([(2, 3, 64), (4, 6, 48)], (4, 6)),
+        ([(3, 4, 50), (6, 8, 100)], (6, 8)),
+        ([(2, 5, 30), (4, 10, 12), (8, 20, 5)], (8, 20)),
+        ([(2, 3, 200), (4, 6, 10)], (5, 7)),
+        ([(3, 5, 77)], (3, 5)),
+        ([(4, 4, 8), (8, 8, 2)], (4, 12)),
+    ):
+        got = answer.number(list(levels), grid)
+        _judge_flat(got, levels, grid)
+
+
+def _judge_flat(got: float, levels: list[tuple[int, int, int]], grid: tuple[int, int]) -> None:
+    places = grid[0] * grid[1]
+    product = math.prod(k ** (h * w) for h, w, k in levels)  # exact: Python's integers have no end
+    right = max(1, math.floor(product ** (1 / places) if product < 1e300 else math.exp(math.log(product) / places)) - 2)
+    while right**places < product:
+        right += 1
+    if got == right or (got == right + 1 and right**places == product):  # a rounding error where bits come out even
+        return
+    bits = sum(h * w * math.log2(k) for h, w, k in levels)
+    exact = 2 ** (bits / places)
+    counts = [k for _, _, k in levels]
+    known: dict[tuple[str, str], list[float]] = {
+        ("You add up the codes of the levels. It is the bits that add up.", "And bits are logarithms of K."): [
+            sum(counts)
+        ],
+        (
+            "You multiply the codes of the levels, as if each place of the flat map had a code of every level to "
+            "itself.",
+            "How many places share one code of the top?",
+        ): [math.prod(counts)],
+        ("You take the largest K of the levels; what the others say has to fit in as well.", ""): [max(counts)],
+        ("A number of codes is a whole number.", "Which whole number holds enough bits?"): [exact],
+        ("These are the bits of an index; how many codes do so many bits tell apart?", ""): [
+            bits / places,
+            math.ceil(bits / places),
+        ],
+        ("You round the bits of an index up before you turn them into codes.", "Round at the very end."): [
+            2 ** math.ceil(bits / places)
+        ],
+        ("You round down, and a flat map of so many codes holds fewer bits.", ""): [right - 1],
+        ("These are the bits of all maps together; how many codes does a place of the flat map need?", ""): [
+            bits,
+            math.ceil(bits),
+        ],
+        ("The powers of 2 and e are mixed up: log2 belongs to 2, log to e.", ""): [
+            math.ceil(2 ** (bits * math.log(2) / places)),
+            math.ceil(math.exp(bits / places)) if bits / places < 600 else math.nan,
+        ],
+        ("You leave out how many places each level has.", "A level costs h·w·log2 K bits."): [
+            math.ceil(2 ** (sum(map(math.log2, counts)) / places)),
+            math.ceil(2 ** (sum(map(math.log2, counts)) / len(levels))),
+        ],
+        ("The flat map has the grid that is asked for, not that of the lowest level.", ""): [
+            math.ceil(2 ** (bits / (levels[-1][0] * levels[-1][1])) - 1e-9)
+        ],
+        ("You spread the bits over the places of all levels; the flat map has those of its own grid.", ""): [
+            math.ceil(2 ** (bits / sum(h * w for h, w, _ in levels)) - 1e-9)
+        ],
+    }
+    recognise(got, [(value, *text) for text, values in known.items() for value in values if value != right], 1e-9)
+    if got == right + 1:
+        raise Mistake(
+            f"For levels {levels} on a grid {grid} you find {got:g}; one code fewer would do.", "How is it rounded?"
+        )
+    raise Mistake(
+        f"For levels {levels} on a grid {grid} you find {got:g}.",
+        "As many bits on one grid: what does each of its places have to hold?",
+    )
