@@ -63,6 +63,21 @@ def straight_through_on_the_way(parts, x):
     return indices, parts.quantize_bottom(parts.join(features, parts.expand(z_q)))[1]
 
 
+@answers.accept("encode_two_levels")
+def by_name(parts, x):
+    features = parts.features_bottom(x=x)
+    z_q, indices_top = parts.quantize_top(z=parts.features_top(f=features))
+    bottom = parts.join(expanded=parts.expand(z_q=z_q), features=features)
+    return indices_top, parts.quantize_bottom(z=bottom)[1]
+
+
+@answers.accept("encode_two_levels")
+def half_by_name(parts, x):
+    features = parts.features_bottom(x)
+    z_q, indices_top = parts.quantize_top(parts.features_top(features))
+    return indices_top, parts.quantize_bottom(parts.join(features, expanded=parts.expand(z_q=z_q)))[1]
+
+
 def encoded(expanded=None, joined=None, top=None, result=None):
     """Build an answer that departs at one point."""
 
@@ -123,7 +138,15 @@ refuse_encoders("are not those", from_one=("result", lambda s: (s.i + 1, s.k + 1
 refuse_encoders("have shape (1,", first_image=("result", lambda s: (s.i[:1], s.k[:1])))
 refuse_encoders("parts.join is handed a tensor", residual=("joined", lambda s: s.parts.join(s.f - s.e, s.e)))
 refuse_encoders("vectors instead of indices", vectors=("result", lambda s: (s.z_q, s.low)))
-refuse_encoders("vectors instead of indices", floats=("result", lambda s: (s.i.float(), s.k.float())))
+refuse_encoders("has the dtype torch.float32", floats=("result", lambda s: (s.i.float(), s.k.float())))
+refuse_encoders("for the bottom has the dtype torch.float64", one_float=("result", lambda s: (s.i, s.k.double())))
+refuse_encoders(
+    "its arguments are called features, expanded",
+    other_names=("joined", lambda s: s.parts.join(features=s.f, top=s.e)),
+)
+refuse_encoders("an argument twice", named_twice=("joined", lambda s: s.parts.join(s.f, features=s.e)))
+refuse_encoders("called with 1 argument; it takes 2", one_argument=("joined", lambda s: s.parts.join(expanded=s.e)))
+refuse_encoders("wrong order", names_swapped=("joined", lambda s: s.parts.join(expanded=s.f, features=s.e)))
 refuse_encoders("the bottom first", bottom_first=("result", lambda s: (s.k, s.i)))
 refuse_encoders("a map a picture", flat=("result", lambda s: (s.i.flatten(1), s.k.flatten(1))))
 refuse_encoders("a map a picture", all_flat=("result", lambda s: (s.i.flatten(), s.k.flatten())))
@@ -249,6 +272,13 @@ def picture_by_picture(parts, indices_top, indices_bottom):
     return torch.cat(pictures)
 
 
+@answers.accept("decode_levels")
+def by_name_too(parts, indices_top, indices_bottom):
+    top = parts.expand(z_q=parts.codebook_top[indices_top].permute(0, 3, 1, 2))
+    bottom = parts.codebook_bottom[indices_bottom].permute(0, 3, 1, 2)
+    return parts.decoder(z=torch.cat([top, bottom.to(top)], dim=1))
+
+
 def decoded(join=None, after=None, top=None, books=None):
     """Build an answer that departs at one point."""
 
@@ -316,6 +346,9 @@ refuse_decoders("another image than it made", squashes=("after", torch.sigmoid),
 refuse_decoders("handed of the bottom is wrong", scaled=("join", lambda s: cat(s.up, 2 * s.low)))
 refuse_decoders("handed of the top is wrong", negative=("join", lambda s: cat(-s.up, s.low)))
 refuse_decoders("not the expanded top followed", interleaved=("join", lambda s: cat(s.up, s.low).flip(1)))
+refuse_decoders("joined along the batch", along_the_batch=("join", lambda s: torch.cat([s.up, s.low], 0)))
+refuse_decoders("one above the other", stacked=("join", lambda s: torch.cat([s.up, s.low], 2)))
+refuse_decoders("one beside the other", in_a_row=("join", lambda s: torch.cat([s.up, s.low], 3)))
 refuse_decoders("raised RuntimeError", not_enlarged=("top", lambda s: s.z))
 
 
@@ -341,6 +374,20 @@ def expands_indices(parts, indices_top, indices_bottom):
 def two_arguments(parts, indices_top, indices_bottom):
     up = parts.expand(parts.codebook_top[indices_top].movedim(-1, 1))
     return parts.decoder(up, parts.codebook_bottom[indices_bottom].movedim(-1, 1))
+
+
+@answers.reject("decode_levels", "joined along the batch")
+def along_the_batch_picture_by_picture(parts, indices_top, indices_bottom):
+    pictures = []
+    for top, bottom in zip(indices_top, indices_bottom, strict=True):
+        up = parts.expand(parts.codebook_top[top].movedim(-1, 0)[None])
+        pictures.append(parts.decoder(torch.cat([up, parts.codebook_bottom[bottom].movedim(-1, 0)[None].double()])))
+    return torch.cat(pictures)
+
+
+@answers.reject("decode_levels", "its arguments are called z_q")
+def other_name(parts, indices_top, indices_bottom):
+    return parts.decoder(parts.expand(z=parts.codebook_top[indices_top].movedim(-1, 1)))
 
 
 @answers.reject("decode_levels", "never called")
@@ -685,6 +732,48 @@ def any_difference(decode, maps, num_codes):
     return int(np.argmax(reach(decode, maps, num_codes, lambda moved: (moved > 1e-7).double().mean() > 0.5)))
 
 
+@answers.reject("which_level", "move by a rounding error")
+def without_tolerance(decode, maps, num_codes):
+    return int(np.argmax(reach(decode, maps, num_codes, lambda moved: (moved > 0).double().mean())))
+
+
+@answers.reject("which_level", "move by a rounding error")
+def without_tolerance_second_at_a_tie(decode, maps, num_codes):
+    first, second = reach(decode, maps, num_codes, lambda moved: (moved != 0).sum())
+    return 0 if first > second else 1
+
+
+@answers.reject("which_level", "move by a rounding error")
+def tolerance_too_small(decode, maps, num_codes):
+    return int(np.argmax(reach(decode, maps, num_codes, lambda moved: (moved > 1e-7).double().mean())))
+
+
+@answers.reject("which_level", "add up over all places")
+def sums_over_places(decode, maps, num_codes):
+    return int(np.argmax(reach(decode, maps, num_codes, extent, sum)))
+
+
+@answers.reject("which_level", "share of the largest change")
+def share_of_the_largest(decode, maps, num_codes):
+    measure = lambda moved: (moved > 0.1 * moved.max()).double().mean()  # noqa: E731
+    return int(np.argmax(reach(decode, maps, num_codes, measure, places=[(1, 1)])))
+
+
+@answers.reject("which_level", "share of the largest change")
+def half_of_the_largest(decode, maps, num_codes):
+    return int(np.argmax(reach(decode, maps, num_codes, lambda moved: (moved > 0.5 * moved.max()).double().mean())))
+
+
+@answers.reject("which_level", "share of the largest change")
+def share_of_the_level_s_largest(decode, maps, num_codes):
+    tests, scores = list(experiments(decode, maps, num_codes, places=[(1, 1)])), []
+    for level in (0, 1):
+        mine = [moved for one, moved in tests if one == level]
+        high = 0.1 * max(moved.max() for moved in mine)
+        scores.append(np.mean([float((moved > high).double().mean()) for moved in mine]))
+    return int(np.argmax(scores))
+
+
 @answers.reject("which_level", "alone; how far a code of the other")
 def looks_at_one_level(decode, maps, num_codes):
     before = decode(maps)
@@ -759,6 +848,66 @@ def by_trial(levels, grid):
     while codes ** (grid[0] * grid[1]) < wanted:
         codes += 1
     return codes
+
+
+@answers.accept("flat_codes")
+def from_the_product(levels, grid):
+    codes = math.prod(k ** (h * w / math.prod(grid)) for h, w, k in levels)
+    whole = round(codes)
+    return whole if math.isclose(codes, whole, rel_tol=1e-12) else math.floor(codes) + 1
+
+
+@answers.accept("flat_codes")
+def with_tensors_of_levels(levels, grid):
+    h, w, k = torch.tensor(levels, dtype=torch.float64).T
+    return torch.ceil(2 ** ((h * w * k.log2()).sum() / math.prod(grid))).int()
+
+
+@answers.accept("flat_codes")
+def with_arrays(levels, grid):
+    h, w, k = np.array(levels).T
+    return np.ceil(np.exp(np.sum(h * w * np.log(k)) / np.prod(grid)))
+
+
+@answers.accept("flat_codes")
+def minus_floor_of_minus(levels, grid):
+    return int(-(-(2 ** (sum(bits_of(levels)) / (grid[0] * grid[1]))) // 1))
+
+
+@answers.reject("flat_codes", "exactly as many bits")
+def floor_and_one(levels, grid):
+    return math.floor(2 ** (flat_bits(levels) / math.prod(grid))) + 1
+
+
+@answers.reject("flat_codes", "exactly as many bits")
+def floor_and_one_by_nats(levels, grid):
+    return int(math.exp(sum(bits_of(levels, math.log)) / math.prod(grid))) + 1
+
+
+@answers.reject("flat_codes", "exactly as many bits")
+def by_trial_and_one_more(levels, grid):
+    wanted, codes = math.prod(k ** (h * w) for h, w, k in levels), 1
+    while codes ** math.prod(grid) <= wanted:
+        codes += 1
+    return codes
+
+
+@answers.reject("flat_codes", "round to the nearest")
+def rounds(levels, grid):
+    return round(2 ** (flat_bits(levels) / math.prod(grid)))
+
+
+@answers.reject("flat_codes", "You round down")
+def one_too_few_by_trial(levels, grid):
+    wanted, codes = math.prod(k ** (h * w) for h, w, k in levels), 1
+    while (codes + 1) ** math.prod(grid) <= wanted:
+        codes += 1
+    return codes
+
+
+@answers.reject("flat_codes", "holds fewer bits")
+def always_one_less(levels, grid):
+    return by_trial(levels, grid) - 1
 
 
 def flat_bits(levels):

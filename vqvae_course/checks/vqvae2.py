@@ -52,6 +52,21 @@ def _enlarged(x: Tensor) -> list[Tensor]:
     return [x.repeat_interleave(2, 2).repeat_interleave(2, 3), x.repeat(1, 1, 2, 2), *smooth]
 
 
+def _arguments(name: str, takes: tuple[str, ...], given: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
+    """Bring the arguments of a part into their order, whether they come by place or by name."""
+    for one in named:
+        if one not in takes:
+            raise Mistake(f"parts.{name} is called with {one}=...; its arguments are called {', '.join(takes)}.")
+    rest = takes[len(given) :]
+    if any(one not in rest for one in named):
+        raise Mistake(f"parts.{name} is handed an argument twice, by its place and by its name.")
+    count = len(given) + len(named)
+    if count != len(takes):
+        some = "1 argument" if count == 1 else f"{count} arguments"
+        raise Mistake(f"parts.{name} is called with {some}; it takes {len(takes)}.")
+    return (*given, *(named[one] for one in rest))
+
+
 # Encode
 
 
@@ -119,9 +134,8 @@ class _Encoder:
         return self._nearest(z, level)
 
     def _part(self, name: str, function: Callable, *expected: str) -> Callable:
-        def part(*given: Any) -> Any:
-            if len(given) != len(expected):
-                raise Mistake(f"parts.{name} is called with {len(given)} arguments; it takes {len(expected)}.")
+        def part(*by_place: Any, **by_name: Any) -> Any:
+            given = _arguments(name, TAKES[name], by_place, by_name)
             self.calls.append((name, tuple(g.detach().clone() if isinstance(g, Tensor) else g for g in given)))
             for value, wanted in zip(given, expected, strict=True):
                 right = self.known[wanted]
@@ -164,6 +178,15 @@ class _Encoder:
             raise Mistake(message, hint)
 
 
+TAKES = {
+    "features_bottom": ("x",),
+    "features_top": ("f",),
+    "quantize_top": ("z",),
+    "expand": ("z_q",),
+    "join": ("features", "expanded"),
+    "quantize_bottom": ("z",),
+    "decoder": ("z",),
+}
 MAKES = {
     "features_bottom": (FEATURES,),
     "features_top": (TOP,),
@@ -304,6 +327,11 @@ def _judge_pair(value: Sequence[Any], right: tuple[Tensor, Tensor], encoder: _En
             continue
         if not isinstance(got, Tensor):
             raise Mistake(f"For the {level} you return {kind(got)}; a tensor of indices is asked for.")
+        if got.is_floating_point() and got.shape == want.shape:
+            raise Mistake(
+                f"The map that you return for the {level} has the dtype {got.dtype}; indices are integers.",
+                "Leave them as the quantizer made them.",
+            )
         if got.is_floating_point():
             raise Mistake(
                 f"For the {level} you return vectors instead of indices: floats of shape {tuple(got.shape)}.",
@@ -338,6 +366,7 @@ class _Decoder:
         self.dim = dim
         self.seen: list[Tensor] = []
         self.grid = (0, 0)
+        self.together = 0  # how many images parts.expand was last handed
 
     def parts(self) -> SimpleNamespace:
         """Return what the learner is given."""
@@ -361,8 +390,8 @@ class _Decoder:
         """Turn both levels into an image."""
         return F.conv_transpose2d(z.double(), self.paint, stride=2).tanh() * 3
 
-    def _expand(self, *given: Any) -> Tensor:
-        (z,) = given if len(given) == 1 else (None,)
+    def _expand(self, *given: Any, **named: Any) -> Tensor:
+        (z,) = _arguments("expand", TAKES["expand"], given, named)
         h, w = self.grid
         if not isinstance(z, Tensor) or not z.is_floating_point():
             raise Mistake(
@@ -392,15 +421,31 @@ class _Decoder:
             )
         if z.shape[1] != self.dim:
             raise Mistake(f"parts.expand is handed {z.shape[1]} channels; a code has {self.dim}.")
+        self.together = len(z)
         return self.expand(z)
 
-    def _decode(self, *given: Any) -> Tensor:
+    def _decode(self, *given: Any, **named: Any) -> Tensor:
         h, w = self.grid
+        if named:
+            given = _arguments("decoder", TAKES["decoder"], given, named)
         if len(given) != 1 or not isinstance(given[0], Tensor) or not given[0].is_floating_point():
             raise Mistake("parts.decoder takes one map of floats.", "Both levels go in together, one behind the other.")
         (z,) = given
         wanted = (2 * self.dim, 2 * h, 2 * w)
         if z.ndim != 4 or z.shape[1:] != wanted:
+            joined = {(4 * h, 2 * w): "one above the other", (2 * h, 4 * w): "one beside the other"}
+            if z.ndim == 4 and z.shape[1] == self.dim and z.shape[2:] == wanted[1:] and len(z) == 2 * self.together:
+                raise Mistake(
+                    f"parts.decoder is handed {len(z)} maps, twice as many as parts.expand: the levels are joined "
+                    "along the batch, as if they were different images.",
+                    "Both levels of one image belong together, as channels.",
+                )
+            if z.ndim == 4 and z.shape[1] == self.dim and tuple(z.shape[2:]) in joined:
+                raise Mistake(
+                    f"parts.decoder is handed shape {tuple(z.shape)}: the levels are joined "
+                    f"{joined[tuple(z.shape[2:])]}, as if they were two parts of the picture.",
+                    "Both describe the same places; they belong together as channels.",
+                )
             if z.ndim == 4 and z.shape[1] == self.dim and z.shape[2:] == wanted[1:]:
                 raise Mistake(
                     f"parts.decoder is handed {self.dim} channels, as many as one code has: one of the levels is "
@@ -416,7 +461,7 @@ class _Decoder:
         return self.paint_image(z)
 
     @staticmethod
-    def _no_encoder(*_: Any) -> None:
+    def _no_encoder(*_: Any, **__: Any) -> None:
         raise Mistake(
             "You call a part of the encoder. Indices say all there is to know: whoever decodes, or samples from a "
             "prior, has no image to encode.",
@@ -630,15 +675,26 @@ def _judge_hierarchy(got: float, shape: tuple[int, ...], levels: list[tuple[int,
 class _Fake:
     """A decoder in which one code of the top moves many pixels, one of the bottom few.
 
-    If it is ``quiet``, two of five images ignore their top, and both maps begin with a code that has a twin. Every
-    change moves every pixel by what a rounding error would.
+    If it is ``quiet``, two of five images ignore their top, and both maps begin with a code that has a twin. If it
+    ``rounds``, every change moves every pixel by what a rounding error would. A ``core`` is what a code of the top adds
+    to a few pixels in the middle of its patch; ``overlap`` says how many tiles wide a patch of the bottom is.
     """
 
-    def __init__(self, first: int, shapes: list[tuple[int, int, int]], weak: float, strong: float, quiet: bool):
-        self.first, self.shapes = first, shapes  # first: the position of the top in the list
+    def __init__(
+        self,
+        first: int,
+        shapes: tuple[tuple[int, int, int], ...],
+        weak: float = 2.0,
+        strong: float = 0.5,
+        quiet: bool = False,
+        rounds: bool = True,
+        core: float = 0.0,
+        overlap: float = 1.0,
+    ):
+        self.first, self.shapes = first, list(shapes)  # first: the position of the top in the list
         self.codes, self.size = 5, 24
         self.amplitudes = (weak, strong)
-        self.quiet = quiet
+        self.quiet, self.rounds, self.core, self.overlap = quiet, rounds, core, overlap
         self.tables = [torch.rand(self.codes).double() + torch.arange(self.codes) * 1.5 for _ in range(2)]
         self.original = [torch.randint(2 if quiet else 1, self.codes, shape) for shape in shapes]
         for table, one in zip(self.tables, self.original, strict=True):
@@ -662,9 +718,12 @@ class _Fake:
         top, low = self.tables[0][maps[self.first]], self.tables[1][maps[1 - self.first]]
         if self.quiet:
             top = torch.cat([torch.zeros_like(top[:2]), top[2:]])
-        tile = (self.size / 2 / low.shape[1], self.size / 2 / low.shape[2])  # the bottom's patches just meet
+        half = self.size / 2 * self.overlap  # without overlap the bottom's patches just meet
+        tile = (half / low.shape[1], half / low.shape[2])
         painted = self._level(top, (9.0, 9.0), self.amplitudes[0]) + self._level(low, tile, self.amplitudes[1])
-        rounding = 5e-6 * (top.sum(dim=(1, 2)) + 1.7 * low.sum(dim=(1, 2)))
+        if self.core:
+            painted = painted + self._level(top, (1.0, 1.0), self.core)
+        rounding = (5e-6 if self.rounds else 0.0) * (top.sum(dim=(1, 2)) + 1.7 * low.sum(dim=(1, 2)))
         return torch.stack([painted, 0.5 * painted.flip(2)], dim=1) + rounding[:, None, None, None]
 
     def decode(self, *given: Any) -> Tensor:
@@ -704,16 +763,17 @@ class _Experiment(NamedTuple):
 def which_level(answer: Answer) -> None:
     """Judge ``which_level(decode, maps, num_codes)``: the position of the map whose one code moves more pixels."""
     outcomes: list[tuple[_Fake, int]] = []
-    for first, shapes, weak, strong, quiet in (
-        (0, ((4, 3, 5), (4, 3, 5)), 2.0, 0.5, False),
-        (1, ((4, 5, 3), (4, 5, 3)), 2.0, 0.5, False),
-        (1, ((3, 6, 4), (3, 3, 2)), 2.0, 0.5, False),
-        (1, ((4, 4, 3), (4, 4, 3)), 0.02, 9.0, False),
-        (0, ((4, 3, 4), (4, 3, 4)), 0.02, 9.0, False),
-        (0, ((5, 3, 5), (5, 3, 5)), 0.05, 4.0, True),
-        (1, ((5, 4, 3), (5, 4, 3)), 0.05, 4.0, True),
+    for fake in (
+        _Fake(0, ((4, 3, 5), (4, 3, 5)), rounds=False),
+        _Fake(1, ((4, 5, 3), (4, 5, 3))),
+        _Fake(1, ((3, 6, 4), (3, 3, 2))),
+        _Fake(0, ((3, 2, 2), (3, 8, 7)), overlap=2.0),  # all places of the bottom together move more
+        _Fake(1, ((4, 4, 3), (4, 4, 3)), weak=0.02, strong=9.0),
+        _Fake(0, ((4, 3, 4), (4, 3, 4)), weak=0.02, strong=9.0),
+        _Fake(1, ((3, 3, 4), (3, 3, 4)), weak=0.02, strong=2.0, core=3.0),
+        _Fake(0, ((5, 3, 5), (5, 3, 5)), weak=0.05, strong=4.0, quiet=True),
+        _Fake(1, ((5, 4, 3), (5, 4, 3)), weak=0.05, strong=4.0, quiet=True),
     ):
-        fake = _Fake(first, list(shapes), weak, strong, quiet)
         given = [one.clone() for one in fake.original]
         got = answer.number(fake.decode, given, fake.codes)
         if len(given) != 2 or not all(map(torch.equal, given, fake.original)):
@@ -750,12 +810,33 @@ def _judge_experiments(outcomes: list[tuple[_Fake, int]], wrong: list[_Fake]) ->
                 "ignores that level, or the new code is a twin of the old one.",
                 "Try several images, places and new codes before you judge.",
             )
+    if any(
+        _agrees(outcomes, lambda moved, high=high: float((moved > high).double().mean())) for high in (0, 1e-7, 1e-6)
+    ):
+        raise Mistake(
+            "You count pixels that move by a rounding error: there is no tolerance, or it is too small. By rounding, "
+            "every pixel of these pictures moves a little, with either level.",
+            "Only more than 1e-4 counts.",
+        )
+    if _agrees(outcomes, lambda moved: float((moved > 1e-4).double().sum()), sum):
+        raise Mistake(
+            "You add up over all places of a map, and where the bottom has many more places than the top, you take it "
+            "for the top. The reach of one code is asked for.",
+            "How many codes did you change, one after another?",
+        )
+    shares = (0.5, 0.3, 0.2, 0.1, 0.05, 0.01)
+    if any(_agrees(outcomes, lambda moved, s=s: float((moved > s * moved.max()).double().mean())) for s in shares):
+        raise Mistake(
+            "You count the pixels that move by more than a share of the largest change. Where a code of the top moves "
+            "a few pixels by much and all others by little, the others are forgotten.",
+            "A pixel has moved if it moves by more than 1e-4, however much another one moves.",
+        )
     sizes: list[Callable[[Tensor], float]] = [
         lambda moved: float(moved.mean()),
         lambda moved: float(moved.square().mean()),
         lambda moved: float(moved.max()),
     ]
-    if any(all(got == _stronger(fake, size) for fake, got in outcomes) for size in sizes):
+    if any(_agrees(outcomes, size) for size in sizes):
         raise Mistake(
             "Where the bottom moves few pixels by much and the top many pixels by little, you take the bottom for the "
             "top: you compare how strongly the picture changes, not how much of it.",
@@ -780,7 +861,7 @@ def _tests(fake: _Fake) -> list[_Experiment]:
     return [
         _Experiment(
             [int((new != old).sum(dim=(1, 2)).max()) for new, old in zip(maps, fake.original, strict=True)],
-            (image - before).abs(),
+            (image.float() - before.float()).abs(),  # as the learner sees it
         )
         for maps, image in fake.decoded
         if len(image) == len(before)
@@ -792,15 +873,24 @@ def _alone(test: _Experiment, level: int) -> bool:
     return test.changed[level] > 0 and test.changed[1 - level] == 0
 
 
-def _stronger(fake: _Fake, size: Callable[[Tensor], float]) -> int | None:
-    """Return the level whose experiments changed the picture more, by some measure of size."""
-    means = []
-    for level in range(2):
-        values = [size(test.moved) for test in _tests(fake) if _alone(test, level)]
-        if not values:
-            return None
-        means.append(sum(values) / len(values))
-    return int(means[1] > means[0])
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _agrees(
+    outcomes: list[tuple[_Fake, int]],
+    size: Callable[[Tensor], float],
+    gather: Callable[[list[float]], float] = _mean,
+) -> bool:
+    """Whether every outcome is the level whose experiments changed the picture more, by some measure of size."""
+    first, last = [], []  # what is found if of two equal levels the first is returned, or the last
+    for fake, _ in outcomes:
+        of = [[size(test.moved) for test in _tests(fake) if _alone(test, level)] for level in range(2)]
+        if not all(of):
+            return False
+        first.append(int(gather(of[1]) > gather(of[0])))
+        last.append(int(gather(of[1]) >= gather(of[0])))
+    return [got for _, got in outcomes] in (first, last)
 
 
 def _judge_changes(fake: _Fake) -> None:
@@ -855,27 +945,47 @@ def _judge_changes(fake: _Fake) -> None:
 @exercise(points=2)
 def flat_codes(answer: Answer) -> None:
     """Judge ``flat_codes(levels, grid)``: the fewest codes with which one map holds as many bits as all levels."""
-    for levels, grid in (
+    cases: list[tuple[list[tuple[int, int, int]], tuple[int, int]]] = [
         ([(2, 3, 64), (4, 6, 48)], (4, 6)),
         ([(3, 4, 50), (6, 8, 100)], (6, 8)),
         ([(2, 5, 30), (4, 10, 12), (8, 20, 5)], (8, 20)),
         ([(2, 3, 200), (4, 6, 10)], (5, 7)),
-        ([(3, 5, 77)], (3, 5)),
         ([(4, 4, 8), (8, 8, 2)], (4, 12)),
-    ):
-        got = answer.number(list(levels), grid)
-        _judge_flat(got, levels, grid)
+        ([(4, 4, 256), (8, 8, 16)], (8, 8)),  # here and in the next, nothing is to be rounded
+        ([(3, 5, 32)], (3, 5)),
+    ]
+    found = [answer.number(list(levels), grid) for levels, grid in cases]
+    right = [_fewest(*case) for case in cases]
+    exact = [2 ** (_flat_bits(levels) / math.prod(grid)) for levels, grid in cases]
+    if found == [math.floor(codes + 1e-9) for codes in exact]:
+        raise Mistake("You round down, and a flat map of so many codes holds fewer bits.")
+    if found == [round(codes) for codes in exact]:
+        raise Mistake(
+            "You round to the nearest whole number; where that is the one below, the flat map holds fewer bits.",
+            "Which whole number holds enough bits?",
+        )
+    for got, fewest, (levels, grid) in zip(found, right, cases, strict=True):
+        _judge_flat(got, fewest, levels, grid)
 
 
-def _judge_flat(got: float, levels: list[tuple[int, int, int]], grid: tuple[int, int]) -> None:
-    places = grid[0] * grid[1]
-    product = math.prod(k ** (h * w) for h, w, k in levels)  # exact: Python's integers have no end
-    right = max(1, math.floor(product ** (1 / places) if product < 1e300 else math.exp(math.log(product) / places)) - 2)
+def _flat_bits(levels: list[tuple[int, int, int]]) -> float:
+    return sum(h * w * math.log2(k) for h, w, k in levels)
+
+
+def _fewest(levels: list[tuple[int, int, int]], grid: tuple[int, int]) -> int:
+    """Return the right number, found with Python's integers, which are exact and have no end."""
+    places = math.prod(grid)
+    product = math.prod(k ** (h * w) for h, w, k in levels)
+    right = max(1, math.floor(2 ** (_flat_bits(levels) / places)) - 2)
     while right**places < product:
         right += 1
-    if got == right or (got == right + 1 and right**places == product):  # a rounding error where bits come out even
+    return right
+
+
+def _judge_flat(got: float, right: int, levels: list[tuple[int, int, int]], grid: tuple[int, int]) -> None:
+    if got == right:
         return
-    bits = sum(h * w * math.log2(k) for h, w, k in levels)
+    places, bits = math.prod(grid), _flat_bits(levels)
     exact = 2 ** (bits / places)
     counts = [k for _, _, k in levels]
     known: dict[tuple[str, str], list[float]] = {
@@ -896,7 +1006,6 @@ def _judge_flat(got: float, levels: list[tuple[int, int, int]], grid: tuple[int,
         ("You round the bits of an index up before you turn them into codes.", "Round at the very end."): [
             2 ** math.ceil(bits / places)
         ],
-        ("You round down, and a flat map of so many codes holds fewer bits.", ""): [right - 1],
         ("These are the bits of all maps together; how many codes does a place of the flat map need?", ""): [
             bits,
             math.ceil(bits),
@@ -917,6 +1026,17 @@ def _judge_flat(got: float, levels: list[tuple[int, int, int]], grid: tuple[int,
         ],
     }
     recognise(got, [(value, *text) for text, values in known.items() for value in values if value != right], 1e-9)
+    if got == right + 1 and math.isclose(exact, right, rel_tol=1e-9):
+        raise Mistake(
+            f"For levels {levels} on a grid {grid} you find {got:g}; one code fewer holds exactly as many bits. "
+            "Where nothing is left over, no code is to be added.",
+            "At least as many: does that include equally many? And may a rounding error come in before you round up?",
+        )
+    if got == right - 1:
+        raise Mistake(
+            f"For levels {levels} on a grid {grid} you find {got:g}; a flat map of so many codes holds fewer bits.",
+            "How is it rounded?",
+        )
     if got == right + 1:
         raise Mistake(
             f"For levels {levels} on a grid {grid} you find {got:g}; one code fewer would do.", "How is it rounded?"
