@@ -60,12 +60,24 @@ class Batch(NamedTuple):
     Attributes:
         x: (B, C, H, W) float images in [0, 1], or (B, h, w) int64 index maps.
         labels: (B,) int64.
-        above: With index maps of a hierarchy, those of the levels above, top first.
     """
 
     x: Tensor
     labels: Tensor
-    above: tuple[Tensor, ...] = ()
+
+
+class LevelBatch(NamedTuple):
+    """A few examples of a lower level of a hierarchy.
+
+    Attributes:
+        x: (B, h, w) int64 index maps.
+        labels: (B,) int64.
+        above: The index maps of the levels above, top first, (B, h', w') int64 each.
+    """
+
+    x: Tensor
+    labels: Tensor
+    above: tuple[Tensor, ...]
 
 
 def as_float(images: Tensor) -> Tensor:
@@ -183,14 +195,15 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         return self
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> Batch | LevelBatch:
         if self.position + self.batch_size > len(self.order):
             self.order = torch.randperm(len(self.labels), generator=self.generator)
             self.position = 0
         rows = self.order[self.position : self.position + self.batch_size]
         self.position += self.batch_size
         above = tuple(maps[rows].to(self.device) for maps in self.above)
-        return Batch(as_float(self.examples[rows].to(self.device)), self.labels[rows].to(self.device), above)
+        x, labels = as_float(self.examples[rows].to(self.device)), self.labels[rows].to(self.device)
+        return LevelBatch(x, labels, above) if above else Batch(x, labels)
 
     def state_dict(self) -> dict:
         """Return what ``load_state_dict`` needs to continue with the very next batch."""

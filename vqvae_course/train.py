@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from vqvae_course.checkpoint import describe, load_checkpoint, restore, save_checkpoint
-from vqvae_course.data import Batch
+from vqvae_course.data import Batch, LevelBatch
 from vqvae_course.metrics import nats_per_code, perplexity
 
 __all__ = [
@@ -146,10 +146,11 @@ def vae_step(model: nn.Module, batch: Batch) -> StepResult:
     return StepResult(output.loss, {"recon_nats": output.recon_nats, "kl_nats": output.kl_nats})
 
 
-def prior_step(model: nn.Module, batch: Batch) -> StepResult:
+def prior_step(model: nn.Module, batch: Batch | LevelBatch) -> StepResult:
     """Compute the nats per code of a prior on one batch of index maps; explained in notebooks 00 and 13."""
     labels = batch.labels if model.num_classes is not None else None
-    loss = nats_per_code(model(batch.x, labels, model.condition_from(batch.above)), batch.x)
+    above = batch.above if isinstance(batch, LevelBatch) else ()
+    loss = nats_per_code(model(batch.x, labels, model.condition_from(above)), batch.x)
     return StepResult(loss, {"nats_per_code": loss})
 
 

@@ -23,12 +23,14 @@ Known = dict[str, Any]
 def _meant(got: Tensor | float, known: Known) -> None:
     """Refuse the result of a known mistake; a key is what to say, and a hint on a second line.
 
-    A single number meets one of so many candidates by chance more easily than a tensor does.
+    A single number meets one of so many candidates by chance more easily than a tensor does, so it has to fit
+    more closely; but a mean near 0, of large terms of both signs, is not known better than those are.
     """
-    tolerance = NARROW if isinstance(got, Tensor) else NARROW / 10
     for text, values in known.items():
         message, _, hint = text.partition("\n")
         for value in values if isinstance(values, list) else [values]:
+            size = max(1e-6, min(1.0, abs(float(value)))) if not isinstance(got, Tensor) else 1.0
+            tolerance = NARROW if isinstance(got, Tensor) else NARROW / 10 / size
             recognise(got, [(value, message, hint)], tolerance)
 
 
