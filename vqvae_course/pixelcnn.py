@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqvae_course.prior import Prior
+from vqvae_course.prior import EmbeddingPrior
 
 
 def causal_mask(kernel_size: int, kind: str) -> Tensor:
@@ -96,7 +96,7 @@ class MaskedResidual(nn.Sequential):
         return x + super().forward(x)
 
 
-class PixelCNN(Prior):
+class PixelCNN(EmbeddingPrior):
     """The first convolutional prior: one stack of masked convolutions, with a blind spot.
 
     PixelRNN (arXiv:1601.06759v3), sections 3.4 and 3.5, table 1: a convolution with mask A, residual
@@ -125,10 +125,10 @@ class PixelCNN(Prior):
     def __init__(
         self, num_codes: int, hidden: int = 64, layers: int = 5, kernel_size: int = 3, first_kernel_size: int = 7
     ):
-        super().__init__(num_codes)
         check_sizes(
             {"hidden": hidden, "layers": layers}, {"kernel_size": kernel_size, "first_kernel_size": first_kernel_size}
         )
+        super().__init__(num_codes, hidden)
         self.config = {
             "num_codes": num_codes,
             "hidden": hidden,
@@ -136,39 +136,12 @@ class PixelCNN(Prior):
             "kernel_size": kernel_size,
             "first_kernel_size": first_kernel_size,
         }
-        self.embed = nn.Embedding(num_codes, hidden)
         self.first = MaskedConv2d(hidden, hidden, first_kernel_size, "A")
         self.residual = nn.Sequential(*(MaskedResidual(hidden, kernel_size) for _ in range(layers - 1)))
         self.head = output_stack(hidden, num_codes)
 
-    def forward(self, indices: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
-        """Return the logits of each position given the positions before it that it can see.
-
-        Args:
-            indices: (B, h, w) int64 in [0, K).
-            labels: None; this prior has no classes.
-            condition: None.
-
-        Returns:
-            (B, K, h, w) logits.
-
-        Raises:
-            ValueError: If an input does not fit.
-        """
-        self.check_inputs(indices, labels, condition)
-        return self.logits_from(self.embed(indices.long()).movedim(-1, 1))
-
     def logits_from(self, embedded: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
-        """Return the logits from embedded codes, through which gradients can be taken; see ``causality``.
-
-        Args:
-            embedded: (B, hidden, h, w).
-            labels: None.
-            condition: None.
-
-        Returns:
-            (B, K, h, w) logits.
-        """
+        """Return (B, K, h, w) logits from embedded codes (B, hidden, h, w)."""
         return self.head(self.residual(self.first(embedded)))
 
 
@@ -281,7 +254,7 @@ class GatedLayer(nn.Module):
         return gate(above + bias_v), step if self.first else h + step
 
 
-class GatedPixelCNN(Prior):
+class GatedPixelCNN(EmbeddingPrior):
     """A prior over index maps: the distribution of each code given all before it in raster order.
 
     Gated PixelCNN (arXiv:1606.05328v2), eqs. 1, 2 and 4:
@@ -316,10 +289,10 @@ class GatedPixelCNN(Prior):
         condition_channels: int | None = None,
         first_kernel_size: int = 7,
     ):
-        super().__init__(num_codes, num_classes, condition_channels)
         check_sizes(
             {"hidden": hidden, "layers": layers}, {"kernel_size": kernel_size, "first_kernel_size": first_kernel_size}
         )
+        super().__init__(num_codes, hidden, num_classes, condition_channels)
         self.config = {
             "num_codes": num_codes,
             "hidden": hidden,
@@ -329,7 +302,6 @@ class GatedPixelCNN(Prior):
             "condition_channels": condition_channels,
             "first_kernel_size": first_kernel_size,
         }
-        self.embed = nn.Embedding(num_codes, hidden)
         kernels = [first_kernel_size] + [kernel_size] * (layers - 1)
         self.layers = nn.ModuleList(
             GatedLayer(hidden, kernel, depth == 0, num_classes, condition_channels)
@@ -337,34 +309,8 @@ class GatedPixelCNN(Prior):
         )
         self.head = output_stack(hidden, num_codes)
 
-    def forward(self, indices: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
-        """Return the logits of each position given the positions before it.
-
-        Args:
-            indices: (B, h, w) int64 in [0, K).
-            labels: (B,) int64, exactly when the prior has classes.
-            condition: (B, condition_channels, h, w), exactly when the prior has a condition.
-
-        Returns:
-            (B, K, h, w) logits; those at a position do not depend on it or on any later one.
-
-        Raises:
-            ValueError: If an input does not fit.
-        """
-        self.check_inputs(indices, labels, condition)
-        return self.logits_from(self.embed(indices.long()).movedim(-1, 1), labels, condition)
-
     def logits_from(self, embedded: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
-        """Return the logits from embedded codes, through which gradients can be taken; see ``causality``.
-
-        Args:
-            embedded: (B, hidden, h, w).
-            labels: (B,) int64, exactly when the prior has classes.
-            condition: (B, condition_channels, h, w), exactly when the prior has a condition.
-
-        Returns:
-            (B, K, h, w) logits.
-        """
+        """Return (B, K, h, w) logits from embedded codes (B, hidden, h, w)."""
         v = h = embedded
         for layer in self.layers:
             v, h = layer(v, h, labels, condition)

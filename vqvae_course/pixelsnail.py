@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqvae_course.pixelcnn import GatedLayer, check_sizes, output_stack
-from vqvae_course.prior import Prior
+from vqvae_course.prior import EmbeddingPrior
 
 PERIODS = (4, 8, 16, 32, 64, 128, 256)  # of the waves that tell places apart, in positions
 
@@ -108,7 +108,7 @@ class CausalAttention(nn.Module):
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
-class PixelSNAIL(Prior):
+class PixelSNAIL(EmbeddingPrior):
     """A prior over index maps that sees near codes by convolution and far ones by attention.
 
     PixelSNAIL (arXiv:1712.09763v1), figure 3; as the top prior of VQ-VAE-2 (arXiv:1906.00446v1), section 3.2:
@@ -151,11 +151,11 @@ class PixelSNAIL(Prior):
         condition_channels: int | None = None,
         first_kernel_size: int = 7,
     ):
-        super().__init__(num_codes, num_classes, condition_channels)
         check_sizes(
             {"hidden": hidden, "blocks": blocks, "layers": layers},
             {"kernel_size": kernel_size, "first_kernel_size": first_kernel_size},
         )
+        super().__init__(num_codes, hidden, num_classes, condition_channels)
         self.config = {
             "num_codes": num_codes,
             "hidden": hidden,
@@ -167,7 +167,6 @@ class PixelSNAIL(Prior):
             "condition_channels": condition_channels,
             "first_kernel_size": first_kernel_size,
         }
-        self.embed = nn.Embedding(num_codes, hidden)
         self.layers = nn.ModuleList()
         for depth in range(blocks * layers):
             kernel = kernel_size if depth else first_kernel_size
@@ -176,34 +175,8 @@ class PixelSNAIL(Prior):
                 self.layers.append(CausalAttention(hidden, heads))
         self.head = output_stack(hidden, num_codes)
 
-    def forward(self, indices: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
-        """Return the logits of each position given the positions before it.
-
-        Args:
-            indices: (B, h, w) int64 in [0, K).
-            labels: (B,) int64, exactly when the prior has classes.
-            condition: (B, condition_channels, h, w), exactly when the prior has a condition.
-
-        Returns:
-            (B, K, h, w) logits; those at a position do not depend on it or on any later one.
-
-        Raises:
-            ValueError: If an input does not fit.
-        """
-        self.check_inputs(indices, labels, condition)
-        return self.logits_from(self.embed(indices.long()).movedim(-1, 1), labels, condition)
-
     def logits_from(self, embedded: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
-        """Return the logits from embedded codes, through which gradients can be taken; see ``causality``.
-
-        Args:
-            embedded: (B, hidden, h, w).
-            labels: (B,) int64, exactly when the prior has classes.
-            condition: (B, condition_channels, h, w), exactly when the prior has a condition.
-
-        Returns:
-            (B, K, h, w) logits.
-        """
+        """Return (B, K, h, w) logits from embedded codes (B, hidden, h, w)."""
         v = h = embedded
         for layer in self.layers:
             if isinstance(layer, CausalAttention):

@@ -78,6 +78,55 @@ class Prior(nn.Module):
             )
 
 
+class EmbeddingPrior(Prior):
+    """A prior whose network starts from embedded codes; what comes after is ``logits_from``.
+
+    Args:
+        num_codes: K.
+        hidden: Length of the vector that stands for each code.
+        num_classes: Number of labels; None for a prior without classes.
+        condition_channels: Channels of a spatial condition; None for a prior without one.
+
+    Explained in notebook 10.
+    """
+
+    def __init__(
+        self, num_codes: int, hidden: int, num_classes: int | None = None, condition_channels: int | None = None
+    ):
+        super().__init__(num_codes, num_classes, condition_channels)
+        self.embed = nn.Embedding(num_codes, hidden)
+
+    def forward(self, indices: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
+        """Return the logits of each position given the positions before it.
+
+        Args:
+            indices: (B, h, w) int64 in [0, K).
+            labels: (B,) int64, exactly when the prior has classes.
+            condition: (B, condition_channels, h, w), exactly when the prior has a condition.
+
+        Returns:
+            (B, K, h, w) logits; those at a position do not depend on it or on any later one.
+
+        Raises:
+            ValueError: If an input does not fit.
+        """
+        self.check_inputs(indices, labels, condition)
+        return self.logits_from(self.embed(indices.long()).movedim(-1, 1), labels, condition)
+
+    def logits_from(self, embedded: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
+        """Return the logits from embedded codes, through which gradients can be taken; see ``causality``.
+
+        Args:
+            embedded: (B, hidden, h, w).
+            labels: (B,) int64, exactly when the prior has classes.
+            condition: (B, condition_channels, h, w), exactly when the prior has a condition.
+
+        Returns:
+            (B, K, h, w) logits.
+        """
+        raise NotImplementedError
+
+
 def holds_integers(values: Tensor) -> bool:
     """Say whether a tensor's type is one of whole numbers."""
     return not (values.dtype.is_floating_point or values.dtype.is_complex or values.dtype == torch.bool)
