@@ -4,7 +4,9 @@ import json
 import math
 import sys
 import time
+from pathlib import Path
 
+import nbformat
 import pytest
 import torch
 
@@ -117,3 +119,25 @@ def test_the_results_on_the_page_are_stored():
 
 def test_a_table_has_a_line_below_its_header():
     assert table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+
+
+def test_the_page_of_the_gpu_run_says_what_its_numbers_say():
+    numbers = RESULTS.with_name("hierarchy_cifar10_jpeg.json")
+    found = json.loads(numbers.read_text(encoding="utf-8"))
+    assert numbers.with_suffix(".md").read_text(encoding="utf-8") == hierarchy.report(found)
+    notebooks = Path(__file__).parents[1] / "notebooks"
+    cells = nbformat.read(notebooks / "13_hierarchical_priors.ipynb", as_version=4).cells
+    (page,) = [cell.source for cell in cells if cell.id == "gpu-results"]
+    stage_1, (top, bottom), rows = found["stage 1"], found["priors"], found["measures"]
+    scores = [rows[name]["classification_accuracy_score"] for name in ("training images", "samples")]
+    agreement = [rows[name]["agreement"] for name in ("test images", "samples", "samples, the best quarter")]
+    for number in (
+        f"{stage_1['seconds']:.0f} s | normalised MSE {stage_1['normalized_mse']:.3f}",
+        f"{top['seconds']:.0f} s | {top['nats_per_code']:.2f} nats",
+        f"{bottom['seconds']:.0f} s | {bottom['nats_per_code']:.2f} nats",
+        f"{found['nats_per_image']:,.0f} nats an image",
+        f"{found['sampling_seconds']:.1f} s",
+        *(f"{100 * share:.1f} %" for share in agreement),
+        *(f"{score:.3f}" for score in scores),
+    ):
+        assert number in page, number
