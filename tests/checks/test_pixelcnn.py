@@ -419,7 +419,7 @@ def sums_the_channels(net, H, W):
 
 @answers.reject("is_causal", "a thousandth")
 def tolerance_too_large(net, H, W):
-    return detector(forbidden=lambda felt, p, H, W: felt[p:] > 0.02)(net, H, W)
+    return detector(forbidden=lambda felt, p, H, W: felt[p:] > 0.06)(net, H, W)
 
 
 @answers.reject("is_causal", "square of the input")
