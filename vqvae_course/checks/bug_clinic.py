@@ -560,11 +560,12 @@ def _examine_stack(build: Patient, _: str) -> None:
             "Someone may need it: the skip, for one.",
         )
         _require(torch.equal(out, stack(x)), "The same map comes out differently the second time.")
-        _randomise(stack)  # a branch may well start at zero
-        gradients = _gradients(stack(x.clone()).square().sum(), tuple(stack.parameters()))
-        _require(
-            all(bool(g.any()) for g in gradients), "Some of the weights receive no gradient.", "Is each layer used?"
-        )
+        heard = [False] * len(list(stack.parameters()))
+        for _ in range(10):  # a branch may well start at zero, and a ReLU may be off everywhere by chance
+            _randomise(stack)
+            gradients = _gradients(stack(x.clone()).square().sum(), tuple(stack.parameters()))
+            heard = [one or bool(g.any()) for one, g in zip(heard, gradients, strict=True)]
+        _require(all(heard), "Some of the weights receive no gradient.", "Is each layer used?")
         with torch.no_grad():
             for parameter in stack.parameters():
                 if parameter.ndim == 1:
@@ -577,10 +578,14 @@ def _examine_stack(build: Patient, _: str) -> None:
             )
             above = torch.rand(2, 2, channels, 9, 7)
             if layers == 1:  # a branch of two convolutions and no ReLU between them would be additive here
-                parts = [stack(part) - part for part in above.clone()]
-                both = stack(above.sum(dim=0)) - above.sum(dim=0)
+                gaps = []
+                for _ in range(10):  # hidden units that are all on or all off, by chance, would be additive too
+                    for parameter in stack.parameters():
+                        torch.nn.init.zeros_(parameter) if parameter.ndim == 1 else parameter.normal_(std=0.3)
+                    parts = [stack(part) - part for part in above.clone()]
+                    gaps.append(stack(above.sum(dim=0)) - above.sum(dim=0) - parts[0] - parts[1])
                 _require(
-                    not torch.allclose(both, parts[0] + parts[1], atol=1e-5),
+                    any(float(gap.abs().max()) > 1e-5 for gap in gaps),
                     "Between the two convolutions of a layer there is no ReLU any more.",
                 )
             for parameter in stack.parameters():
