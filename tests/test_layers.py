@@ -12,7 +12,7 @@ ROOT = Path(vqvae_course.__file__).parent
 
 LAYER = {
     "runtime": 0,
-    "quantize": 0,
+    "distributed": 0,
     "encdec": 0,
     "metrics": 0,
     "glyphs": 0,
@@ -21,22 +21,24 @@ LAYER = {
     "prior": 0,
     "causality": 0,
     "fidelity": 0,
+    "quantize": 1,
     "data": 1,
-    "vqvae": 1,
     "vae": 1,
-    "vqvae2": 1,
     "pixelcnn": 1,
     "classifier": 1,
+    "vqvae": 2,
+    "vqvae2": 2,
     "pixelsnail": 2,
     "conditional": 2,
     "evaluate": 2,
+    "stream": 2,
     "incremental": 3,
     "checkpoint": 3,
     "sample": 4,
     "train": 4,
 }
 LEAVES = {"plotting", "checks", "cli", "__main__"}
-MAY_IMPORT_A_LEAF = {("__init__", "checks"), ("__main__", "cli")}
+MAY_IMPORT_A_LEAF = {("__init__", "checks"), ("__main__", "cli"), ("cli", "plotting")}
 # Pictures are made of arrays: numbers about codes and pixels, yes; networks, no.
 PLOTTING_MAY_IMPORT = {"runtime", "quantize", "metrics", "glyphs", "scenes"}
 
@@ -132,7 +134,7 @@ def test_the_search_sees_every_form_of_import(source, file, expected):
 @pytest.mark.parametrize(
     ("importer", "imported", "fragment"),
     [
-        ("quantize", "metrics", "only lower layers"),
+        ("metrics", "quantize", "only lower layers"),
         ("data", "train", "only lower layers"),
         ("train", "plotting", "imports the leaf"),
         ("plotting", "vqvae", "takes arrays"),

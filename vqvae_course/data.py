@@ -157,6 +157,25 @@ def data_root(root: str | Path | None = None) -> Path:
     return Path(root or os.environ.get("VQVAE_COURSE_DATA") or Path.home() / ".cache" / "vqvae_course").expanduser()
 
 
+def part_of(batch_size: int, shard: tuple[int, int]) -> slice:
+    """Return which rows of each batch belong to a process.
+
+    Args:
+        batch_size: Examples of the whole batch, over all processes.
+        shard: (rank, size).
+
+    Raises:
+        ValueError: If the batch cannot be divided into equal parts.
+    """
+    rank, size = shard
+    if not 0 <= rank < size:
+        raise ValueError(f"shard must be (rank, size) with rank in [0, size), got {shard}")
+    if batch_size % size:
+        raise ValueError(f"batch_size must be a multiple of the {size} processes, got {batch_size}")
+    part = batch_size // size
+    return slice(rank * part, (rank + 1) * part)
+
+
 class Batches:
     """An endless stream of shuffled batches that can be put aside and taken up again.
 
@@ -168,9 +187,11 @@ class Batches:
         batch_size: Examples a batch.
         generator: Where the orders come from, on the CPU; None means a new one with seed 0.
         device: Where the batches go.
+        shard: (rank, size) where several processes share each batch: all draw the same order, and each cuts its
+            own part out of the ``batch_size`` examples, so that together they see what one process would.
 
     Raises:
-        ValueError: If ``batch_size`` is below 1 or above the number of examples.
+        ValueError: If ``batch_size`` is below 1, above the number of examples, or no multiple of the processes.
 
     Explained in notebook 05.
     """
@@ -181,12 +202,14 @@ class Batches:
         batch_size: int,
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
+        shard: tuple[int, int] = (0, 1),
     ):
         if not 1 <= batch_size <= len(data.labels):
             raise ValueError(f"batch_size must lie between 1 and the {len(data.labels)} examples, got {batch_size}")
         self.examples, self.labels = data[0], data[1]
         self.above = data.above if isinstance(data, CodeSet) else ()
         self.batch_size = batch_size
+        self.part = part_of(batch_size, shard)
         self.generator = generator or torch.Generator().manual_seed(0)
         self.device = device
         self.order = torch.randperm(len(self.labels), generator=self.generator)
@@ -199,7 +222,7 @@ class Batches:
         if self.position + self.batch_size > len(self.order):
             self.order = torch.randperm(len(self.labels), generator=self.generator)
             self.position = 0
-        rows = self.order[self.position : self.position + self.batch_size]
+        rows = self.order[self.position : self.position + self.batch_size][self.part]
         self.position += self.batch_size
         above = tuple(maps[rows].to(self.device) for maps in self.above)
         x, labels = as_float(self.examples[rows].to(self.device)), self.labels[rows].to(self.device)

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqvae_course.distributed import from_first, gathered, total, world
+
 SCORES_AT_ONCE = 2**20  # latents are compared in chunks of so many scores: memory stays, whatever N is
 
 
@@ -317,9 +319,10 @@ class EMAVectorQuantizer(_Quantizer):
         Explained in notebook 06.
         """
         count = torch.bincount(indices, minlength=self.num_codes).to(self.ema_count)
-        total = torch.zeros_like(self.ema_sum).index_add_(0, indices, z.to(self.ema_sum))
-        self.ema_count.mul_(self.decay).add_(count, alpha=1 - self.decay)
-        self.ema_sum.mul_(self.decay).add_(total, alpha=1 - self.decay)
+        latents = torch.zeros_like(self.ema_sum).index_add_(0, indices, z.to(self.ema_sum))
+        # Over all processes of the run, or each of them would end with a codebook of its own.
+        self.ema_count.mul_(self.decay).add_(total(count), alpha=1 - self.decay)
+        self.ema_sum.mul_(self.decay).add_(total(latents), alpha=1 - self.decay)
         self.codebook.copy_(self.ema_sum / laplace_smooth(self.ema_count, self.eps)[:, None])
 
     @torch.no_grad()
@@ -424,6 +427,8 @@ def kmeans_start(
 ) -> None:
     """Put a quantizer's codes, with the statistics behind them, where ``kmeans_init`` finds them in a batch.
 
+    Several processes put their latents together and take the codes that the first of them finds.
+
     Args:
         quantizer: With a codebook learned by gradient or by running means.
         z_e: (B, D, h, w), the latents of a batch.
@@ -434,7 +439,8 @@ def kmeans_start(
 
     Explained in notebook 07.
     """
-    codes = kmeans_init(quantizer.to_rows(z_e.detach()).float(), quantizer.num_codes, generator)
+    z = gathered(quantizer.to_rows(z_e.detach()).float())
+    codes = from_first(kmeans_init(z, quantizer.num_codes, generator))
     if isinstance(quantizer, EMAVectorQuantizer):
         quantizer.reset_codes(torch.arange(len(codes), device=codes.device), codes)
     else:
@@ -455,10 +461,12 @@ def restart_dead_codes(
     pass, so that the restarted codes are what the next batch sees. For an EMA codebook the counts
     and sums restart too.
 
+    Several processes put their latents together, and the first of them draws for all.
+
     Args:
         quantizer: The quantizer whose codebook to change in place.
         z_e: (B, D, h, w), latents to restart from.
-        usage: (K,) how often each code was used lately; None means ``quantizer.ema_count``.
+        usage: (K,) how often each code was used lately, by this process; None means ``quantizer.ema_count``.
         min_usage: Codes used less than this are dead.
         generator: Where random numbers come from, on the CPU; the global one if None.
 
@@ -470,15 +478,18 @@ def restart_dead_codes(
 
     Explained in notebook 07.
     """
-    if usage is None:
-        if not isinstance(quantizer, EMAVectorQuantizer):
-            raise ValueError("usage must be given for a quantizer that keeps no counts, got None")
-        usage = quantizer.ema_count
-    if usage.shape != (quantizer.num_codes,):
+    if usage is None and not isinstance(quantizer, EMAVectorQuantizer):
+        raise ValueError("usage must be given for a quantizer that keeps no counts, got None")
+    if usage is not None and usage.shape != (quantizer.num_codes,):
         raise ValueError(f"usage must have shape ({quantizer.num_codes},), got {tuple(usage.shape)}")
+    usage = quantizer.ema_count if usage is None else total(usage)  # running counts are those of all processes
     rows = quantizer.to_rows(z_e.detach())
-    dead = (usage < min_usage).nonzero().flatten()[: len(rows)]
-    codes = rows[torch.randperm(len(rows), generator=generator)[: len(dead)].to(rows.device)]
+    drawn = torch.randperm(len(rows) * world().size, generator=generator)
+    dead = (usage < min_usage).nonzero().flatten()[: len(drawn)]
+    if not len(dead):
+        return dead
+    # One draw for all processes, among the latents of all: else each would mend its codebook in its own way.
+    codes = from_first(gathered(rows)[drawn[: len(dead)].to(rows.device)])
     if isinstance(quantizer, EMAVectorQuantizer):
         quantizer.reset_codes(dead, codes, count=max(1.0, min_usage))
     else:

@@ -4,11 +4,16 @@ import http.client
 import threading
 import urllib.error
 import urllib.request
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from PIL import Image, ImageOps
+from torch import Tensor
 from torchvision import datasets
 from torchvision.transforms import v2 as transforms
 
@@ -87,11 +92,30 @@ def _why_unreachable(url: str) -> str | None:
     return answer[-1] or None
 
 
-def load_folder(folder: Path, split: str, size: int | None) -> tuple[Tensor, Tensor]:
-    """Return the pictures (N, C, H, W) uint8 of a folder and the numbers (N,) of their sub-folders.
+class PictureFiles(NamedTuple):
+    """The pictures of a folder, not opened yet.
+
+    Attributes:
+        paths: One path a picture, in the order of the set.
+        labels: (N,) int64, the numbers of their sub-folders.
+    """
+
+    paths: list[str]
+    labels: Tensor
+
+
+def list_folder(folder: Path, split: str) -> PictureFiles:
+    """Return the pictures of a split of a folder with one sub-folder for each class.
+
+    Args:
+        folder: Its ``train`` and ``test`` are the splits where it has both; else every tenth picture is for ``test``.
+        split: ``train`` or ``test``.
+
+    Returns:
+        At least one picture; class by class, and by name within a class.
 
     Raises:
-        DataUnavailable: If the folder, its pictures or their sizes are not as they must be.
+        DataUnavailable: If the folder or its sub-folders are not as they must be.
     """
     if not folder.is_dir():
         raise DataUnavailable(f"folder:{folder} must name a folder, and there is none. Check the path.")
@@ -108,21 +132,100 @@ def load_folder(folder: Path, split: str, size: int | None) -> tuple[Tensor, Ten
         raise DataUnavailable(f"{place} must hold one sub-folder of pictures for each class ({error}).") from error
     if not divided:
         samples = [pair for number, pair in enumerate(samples) if (number % 10 == 9) == (split == "test")]
-    fit = transforms.Compose([transforms.Resize(size), transforms.CenterCrop(size)]) if size else nn.Identity()
-    images: Tensor | None = None
-    for row, (path, _) in enumerate(samples):
-        try:
-            picture = transforms.functional.pil_to_tensor(fit(found.loader(path)))
-        except Exception as error:  # Pillow raises many kinds for one cause: a damaged picture
-            raise DataUnavailable(f"{path} is not a picture that can be read ({error}). Mend or remove it.") from error
-        if images is None:
-            images = torch.empty(len(samples), *picture.shape, dtype=torch.uint8)
-        if picture.shape != images.shape[1:]:
-            raise DataUnavailable(
-                f"{path} has {picture.shape[1]}x{picture.shape[2]} pixels, the pictures before it "
-                f"{images.shape[2]}x{images.shape[3]}. Pass size=... to give all of them one size."
-            )
-        images[row] = picture
-    if images is None:
+    if not samples:
         raise DataUnavailable(f"{place} holds too few pictures for a {split} split of its own.")
-    return images, torch.tensor([label for _, label in samples])
+    return PictureFiles([path for path, _ in samples], torch.tensor([label for _, label in samples]))
+
+
+def open_picture(path: str | Path) -> Image.Image:
+    """Return a picture of any kind as a viewer shows it, with 8 bits each of red, green and blue.
+
+    It is turned as its EXIF data say, what is transparent shows white, and of an animation this is the
+    first frame. Grey of 16 bits or of floating-point numbers is scaled to 8 bits; Pillow's own
+    conversion would show all beyond 255 as white.
+
+    Args:
+        path: The file.
+
+    Returns:
+        A picture of mode ``RGB``.
+
+    Raises:
+        DataUnavailable: If the file cannot be read, is cut off, is no picture, or has so many pixels
+            that Pillow takes it for an attack.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damaged EXIF data and the like: the picture itself is whole
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Path(path).open("rb") as file, Image.open(file) as picture:
+                return _as_rgb(ImageOps.exif_transpose(picture))
+    except Exception as error:  # Pillow raises many kinds for one cause: a damaged picture
+        raise DataUnavailable(f"{path} is not a picture that can be read ({error}). Mend or remove it.") from error
+
+
+def _as_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I") or picture.mode == "F":
+        return Image.fromarray(_eight_bits(picture)).convert("RGB")
+    if picture.mode == "La":  # Pillow knows no other way out of premultiplied grey
+        picture = picture.convert("LA")
+    if picture.mode in ("P", "PA", "LA", "RGBA", "RGBa") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return picture.convert("RGB")
+
+
+def _eight_bits(picture: Image.Image) -> np.ndarray:
+    """Scale a picture of one channel of more than 8 bits; floats have the least of the usual ranges that holds them."""
+    levels = np.asarray(picture).astype(np.float64)
+    low, high = levels.min(), levels.max()
+    ranges = (1, 255, 65535) if picture.mode == "F" else (65535,)  # mode I is how Pillow reads grey of 16 bits from PGM
+    white = next((top for top in ranges if high <= top), None)
+    if white is None or not low >= 0:
+        raise ValueError(f"its values lie between {low:g} and {high:g}, not between 0 and 65535")
+    clear = picture.info.get("transparency")  # of a grey PNG: the one level that is transparent
+    if isinstance(clear, int):
+        levels[levels == clear] = white
+    return np.rint(levels * (255 / white)).astype(np.uint8)
+
+
+def read_picture(path: str | Path, size: int | None) -> Tensor:
+    """Return one picture (3, H, W) uint8; with a size its shorter side becomes that and the middle square is cut out.
+
+    Raises:
+        DataUnavailable: As ``open_picture``.
+    """
+    picture = open_picture(path)
+    if size:
+        picture = transforms.functional.center_crop(transforms.functional.resize(picture, [size]), [size])
+    return transforms.functional.pil_to_tensor(picture)
+
+
+def must_have_shape(path: str, picture: Tensor, shape: Sequence[int]) -> None:
+    """Refuse a picture whose shape is not that of the pictures before it.
+
+    Raises:
+        DataUnavailable: With the way out, a size for all.
+    """
+    if tuple(picture.shape) != tuple(shape):
+        raise DataUnavailable(
+            f"{path} has {picture.shape[1]}x{picture.shape[2]} pixels, the pictures before it "
+            f"{shape[1]}x{shape[2]}. Pass size=... to give all of them one size."
+        )
+
+
+def load_folder(folder: Path, split: str, size: int | None) -> tuple[Tensor, Tensor]:
+    """Return the pictures (N, C, H, W) uint8 of a folder and the numbers (N,) of their sub-folders.
+
+    Raises:
+        DataUnavailable: If the folder, its pictures or their sizes are not as they must be.
+    """
+    paths, labels = list_folder(folder, split)
+    images: Tensor | None = None
+    for row, path in enumerate(paths):
+        picture = read_picture(path, size)
+        if images is None:
+            images = torch.empty(len(paths), *picture.shape, dtype=torch.uint8)
+        must_have_shape(path, picture, images.shape[1:])
+        images[row] = picture
+    return images, labels

@@ -15,7 +15,9 @@ from tqdm import tqdm
 
 from vqvae_course.checkpoint import describe, load_checkpoint, restore, save_checkpoint
 from vqvae_course.data import Batch, LevelBatch
+from vqvae_course.distributed import Parallel, anywhere, gathered, total, world
 from vqvae_course.metrics import nats_per_code, perplexity
+from vqvae_course.runtime import device_of
 
 __all__ = [
     "History",
@@ -50,6 +52,10 @@ class TrainConfig:
         checkpoint_every: Updates between two saves; the end is saved in any case.
         resume: Continue from ``checkpoint`` if that file is there.
         progress: Show a progress bar.
+        precision: What the layers compute in. ``"bfloat16"`` is autocast: weights, statistics and losses stay float32.
+        channels_last: Lay images and weights out with the channels innermost, which convolutions read faster.
+        fused: Update all weights in one pass of the optimizer.
+        compile: Have ``torch.compile`` write code for this network first; that takes a compiler, and up to a minute.
     """
 
     steps: int
@@ -63,6 +69,10 @@ class TrainConfig:
     checkpoint_every: int = 500
     resume: bool = False
     progress: bool = True
+    precision: Literal["float32", "bfloat16"] = "float32"
+    channels_last: bool = False
+    fused: bool = False
+    compile: bool = False
 
     def __post_init__(self):
         for name in ("steps", "log_every", "checkpoint_every"):
@@ -72,6 +82,8 @@ class TrainConfig:
             raise ValueError(f"lr must be positive, got {self.lr}")
         if self.schedule not in ("one-cycle", "cosine", "constant"):
             raise ValueError(f'schedule must be "one-cycle", "cosine" or "constant", got {self.schedule!r}')
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError(f'precision must be "float32" or "bfloat16", got {self.precision!r}')
         if self.weight_decay < 0:
             raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}")
         if self.clip is not None and not self.clip > 0:
@@ -121,7 +133,7 @@ def vqvae_step(model: nn.Module, batch: Batch) -> StepResult:
         "recon_loss": output.recon_loss,
         "codebook_loss": output.codebook_loss,
         "commitment_loss": output.commitment_loss,
-        "perplexity": perplexity(output.indices, model.config.num_codes),
+        "perplexity": perplexity(gathered(output.indices), model.config.num_codes),
     }
     return StepResult(output.loss, logs)
 
@@ -136,7 +148,7 @@ def vqvae2_step(model: nn.Module, batch: Batch) -> StepResult:
     for name, indices, num_codes in zip(
         LEVEL_NAMES[model.config.levels], output.indices, model.config.num_codes, strict=True
     ):
-        logs[f"perplexity_{name}"] = perplexity(indices, num_codes)
+        logs[f"perplexity_{name}"] = perplexity(gathered(indices), num_codes)
     return StepResult(output.loss, logs)
 
 
@@ -171,14 +183,26 @@ def learning_rate(update: int, config: TrainConfig) -> float:
     return config.lr * 0.5 * (1 + cos(pi * (done - rise) / (1 - rise)))
 
 
-def fit(model: nn.Module, batches: Iterable[Batch], step: Step, config: TrainConfig) -> History:
+def fit(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    step: Step,
+    config: TrainConfig,
+    on_entry: Callable[[History], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> History:
     """Train a model with AdamW.
+
+    In a run of several processes (see ``distributed``) each of them calls this with its own shard of the batches;
+    gradients are averaged, and only the first writes.
 
     Args:
         model: Left in eval mode.
         batches: An endless stream, such as ``Batches``.
         step: ``step(model, batch) -> StepResult``.
         config: A ``TrainConfig``.
+        on_entry: Called with the history after each entry, and once with that of the run to be resumed.
+        should_stop: Asked after each update; when it says so, the run is saved and ends early.
 
     Returns:
         The ``History``. A run that was interrupted and resumed ends with the weights, bit for bit
@@ -190,8 +214,14 @@ def fit(model: nn.Module, batches: Iterable[Batch], step: Step, config: TrainCon
 
     Explained in notebook 05.
     """
+    if config.channels_last:
+        model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
+        model.parameters(),
+        lr=config.lr,
+        betas=config.betas,
+        weight_decay=config.weight_decay,
+        fused=config.fused or None,
     )
     history, done = History(), 0
     if config.checkpoint:  # better now than after an hour
@@ -205,33 +235,51 @@ def fit(model: nn.Module, batches: Iterable[Batch], step: Step, config: TrainCon
             raise ValueError(f"steps must be at least the {done} that the checkpoint has done, got {config.steps}")
         restore(checkpoint, model, optimizer, batches)
         history = History(**checkpoint.history)
+        if on_entry:
+            on_entry(history)
+    device, first = device_of(model), world().rank == 0
+    trained = Parallel(model) if world().size > 1 else model
+    if config.compile:
+        trained = torch.compile(trained)
     recent = _Averages()
     stream = iter(batches)
-    model.train()
+    trained.train()
     before = time.perf_counter()
-    for update in _progress(range(done, config.steps), config):
-        batch = next(stream, None)
-        if batch is None:
-            raise ValueError(f"batches must last for {config.steps} steps, ended after {update}: use Batches")
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(update, config)
-        loss, logs = step(model, batch)
-        optimizer.zero_grad()
-        loss.backward()
-        if config.clip is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-        optimizer.step()
-        recent.add({"loss": loss, **logs})
-        history.images += len(batch.x)
+    with _progress(done, config) as bar:
+        for update in range(done, config.steps):
+            batch = next(stream, None)
+            if batch is None:
+                raise ValueError(f"batches must last for {config.steps} steps, ended after {update}: use Batches")
+            if config.channels_last and batch.x.ndim == 4:
+                batch = batch._replace(x=batch.x.contiguous(memory_format=torch.channels_last))
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(update, config)
+            with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+                loss, logs = step(trained, batch)
+            optimizer.zero_grad()
+            loss.backward()
+            if config.clip is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+            optimizer.step()
+            recent.add({"loss": loss, **logs})
+            history.images += len(batch.x) * world().size
+            bar.update()
 
-        last = update + 1 == config.steps
-        if (update + 1) % config.log_every == 0 or last:
-            recent.write(history, update + 1)
-            now = time.perf_counter()
-            history.seconds, before = history.seconds + now - before, now
-        if config.checkpoint and ((update + 1) % config.checkpoint_every == 0 or last):
-            recent.must_be_finite(update + 1)  # or the last good checkpoint would be overwritten with NaN
-            save_checkpoint(config.checkpoint, model, update + 1, asdict(history), optimizer, batches)
+            stop = should_stop is not None and anywhere(should_stop())
+            last = update + 1 == config.steps or stop
+            if (update + 1) % config.log_every == 0 or last:
+                recent.write(history, update + 1)
+                now = time.perf_counter()
+                history.seconds, before = history.seconds + now - before, now
+                bar.set_postfix_str(f"{history.images_per_second:,.0f} images/s, loss {history['loss'][-1]:.4g}")
+                if on_entry:
+                    on_entry(history)
+            if config.checkpoint and ((update + 1) % config.checkpoint_every == 0 or last):
+                recent.means(update + 1)  # finite, or the last good checkpoint would be overwritten with NaN
+                if first:
+                    save_checkpoint(config.checkpoint, model, update + 1, asdict(history), optimizer, batches)
+            if stop:
+                break
     model.eval()
     return history
 
@@ -248,27 +296,31 @@ class _Averages:
             self.sums[name] = self.sums.get(name, 0.0) + value.detach()
         self.count += 1
 
-    def must_be_finite(self, update: int) -> None:
-        sums = {name: float(total) for name, total in self.sums.items()}
-        if not all(map(isfinite, sums.values())):
+    def means(self, update: int) -> dict[str, float]:
+        """Return the means over the updates and processes, which must be finite."""
+        if not self.count:
+            return {}
+        shares = self.count * world().size
+        means = {name: float(total(summed)) / shares for name, summed in self.sums.items()}
+        if not all(map(isfinite, means.values())):
             raise FloatingPointError(
-                f"the loss must stay finite, got {sums} by update {update}: lower lr, set clip, or look at the data"
+                f"the loss must stay finite, got {means} by update {update}: lower lr, set clip, or look at the data"
             )
+        return means
 
     def write(self, history: History, update: int) -> None:
-        self.must_be_finite(update)
+        means = self.means(update)
         history.steps.append(update)
-        for name, total in self.sums.items():
-            history.values.setdefault(name, []).append(float(total) / self.count)
+        for name, mean in means.items():
+            history.values.setdefault(name, []).append(mean)
         self.sums, self.count = {}, 0
 
 
-def _progress(updates: range, config: TrainConfig) -> Iterable[int]:
+def _progress(done: int, config: TrainConfig) -> tqdm:
     return tqdm(
-        updates,
-        initial=updates.start,
+        initial=done,
         total=config.steps,
-        disable=not config.progress,
+        disable=not config.progress or world().rank > 0,
         leave=False,
         file=sys.stdout,  # Jupyter paints stderr red
         mininterval=0.5,

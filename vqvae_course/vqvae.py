@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqvae_course.distributed import SharedBatchNorm2d
 from vqvae_course.encdec import Decoder, Encoder, halvings
 from vqvae_course.quantize import EMAVectorQuantizer, VectorQuantizer, kmeans_start, restart_dead_codes
 from vqvae_course.runtime import eval_mode
@@ -113,7 +114,7 @@ class VQVAE(nn.Module):
         c = config
         self.encoder = Encoder(c.in_channels, c.hidden, c.residual_layers, c.residual_hidden, c.downsample, c.patches)
         self.to_code_dim = nn.Conv2d(c.hidden, c.code_dim, 1)
-        self.normalize = nn.BatchNorm2d(c.code_dim, affine=False) if c.normalize_latents else nn.Identity()
+        self.normalize = SharedBatchNorm2d(c.code_dim) if c.normalize_latents else nn.Identity()
         if c.quantizer == "ema":
             self.quantizer = EMAVectorQuantizer(c.num_codes, c.code_dim, c.beta, c.decay)
         else:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqvae_course.distributed import SharedBatchNorm2d
 from vqvae_course.encdec import Decoder, Encoder, halvings
 from vqvae_course.quantize import EMAVectorQuantizer, kmeans_start, restart_dead_codes
 from vqvae_course.runtime import eval_mode
@@ -153,7 +154,7 @@ class VQVAE2(nn.Module):
         )
         self.to_code_dim = nn.ModuleList(nn.Conv2d(c.hidden + above, c.code_dim, 1) for above in told)
         self.normalize = nn.ModuleList(
-            nn.BatchNorm2d(c.code_dim, affine=False) if c.normalize_latents else nn.Identity() for _ in told
+            SharedBatchNorm2d(c.code_dim) if c.normalize_latents else nn.Identity() for _ in told
         )
         self.quantizers = nn.ModuleList(EMAVectorQuantizer(k, c.code_dim, c.beta, c.decay) for k in c.num_codes)
         self.decoders = nn.ModuleList(
