@@ -1,0 +1,69 @@
+"""The command line: what the notebooks teach, without a notebook.
+
+A run lives in one folder. These commands, in this order, fill it:
+
+  vqvae-course train --data glyphs --out runs/glyphs    learn a codebook: images -> codes -> images
+  vqvae-course encode --out runs/glyphs                 write the index map of every image
+  vqvae-course train-prior --out runs/glyphs            learn which index maps are images
+  vqvae-course sample --out runs/glyphs                 draw new ones, and decode them to a PNG
+  vqvae-course reconstruct --out runs/glyphs            pictures beside what their codes keep of them
+  vqvae-course evaluate --out runs/glyphs               measure everything, as a table and as JSON
+
+Each says what to run next. `vqvae-course COMMAND --help` lists all options of a command on one screen,
+`--help-verbose` explains them. A run that was interrupted goes on with `--resume`. Several processes:
+
+  torchrun --nproc_per_node=2 -m vqvae_course train --data glyphs --out runs/glyphs
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import torch
+
+import vqvae_course
+from vqvae_course.distributed import PeerLost
+from vqvae_course.sources import DataUnavailable
+
+COMMANDS = ("train", "encode", "train-prior", "sample", "reconstruct", "evaluate")
+EXPECTED = (ValueError, FileNotFoundError, DataUnavailable, FloatingPointError, OSError, PeerLost)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: What stands behind ``vqvae-course``; None takes it from the command line.
+
+    Returns:
+        The exit status: 0, 1 after an error whose message has been printed, 130 after Ctrl-C.
+    """
+    command, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if command in ("-h", "--help"):
+        print(__doc__)
+        return 0
+    if command == "--version":
+        print(vqvae_course.__version__)
+        return 0
+    if command not in COMMANDS:
+        return complain("", f"the command must be one of {', '.join(COMMANDS)}, got {command!r}")
+    module = import_module(f"vqvae_course.cli.{command.replace('-', '_')}")
+    try:
+        module.main(rest)
+    except KeyboardInterrupt as stop:
+        complain(command, str(stop) or "stopped")
+        return 130
+    except torch.OutOfMemoryError as error:
+        return complain(command, f"the device has too little memory ({error}): lower --batch-size")
+    except EXPECTED as error:
+        if os.environ.get("VQVAE_COURSE_TRACEBACK"):
+            raise
+        return complain(command, str(error))
+    return 0
+
+
+def complain(command: str, message: str) -> int:
+    """Print what went wrong to stderr, and return the exit status of a failure."""
+    print(f"vqvae-course {command}".strip() + f": {message}", file=sys.stderr)
+    return 1

@@ -1,0 +1,212 @@
+"""The options of the training commands: the frozen configurations of the package, and what a run needs besides."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_type_hints
+
+import torch
+import tyro
+
+from vqvae_course.distributed import local_device
+from vqvae_course.runtime import fast_precision, pick_device
+from vqvae_course.train import TrainConfig
+from vqvae_course.vqvae import VQVAEConfig
+from vqvae_course.vqvae2 import VQVAE2Config
+
+T = TypeVar("T")
+Hidden = tyro.conf.Suppress  # not an option: the command sets it
+
+
+@dataclass(frozen=True)
+class VQVAEOptions(VQVAEConfig):
+    """A ``VQVAEConfig`` of which the data decide two fields."""
+
+    in_channels: Hidden[int] = 3
+    data_variance: Hidden[float] = 1.0
+
+
+@dataclass(frozen=True)
+class VQVAE2Options(VQVAE2Config):
+    """A ``VQVAE2Config`` of which the data decide two fields."""
+
+    in_channels: Hidden[int] = 3
+    data_variance: Hidden[float] = 1.0
+
+
+@dataclass(frozen=True)
+class Training(TrainConfig):
+    """A ``TrainConfig`` whose checkpoint lies in the run's folder.
+
+    Attributes:
+        resume: Continue the run in ``--out`` with the options it was started with, unless others are given.
+    """
+
+    steps: int = 1000
+    checkpoint: Hidden[str | None] = None
+    resume: bool = False
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the two training commands share.
+
+    Attributes:
+        out: Folder of the run.
+        batch_size: Examples in an update, over all processes.
+        epochs: Passes over the data, in place of ``steps``.
+        seed: Of weights, codebook and data order.
+        device: Such as ``cpu`` or ``cuda``; None takes the fastest.
+        tensorboard: Write losses, pictures and code usage for TensorBoard too (``pip install tensorboard``).
+        keep_memory: Keep freed memory for the next update (Linux; see the page of benchmarks).
+        timeout: Seconds after which another process that does not answer is given up.
+    """
+
+    out: Path = Path("runs/glyphs")
+    batch_size: int = 32
+    epochs: float | None = None
+    seed: int = 0
+    device: str | None = None
+    tensorboard: bool = False
+    keep_memory: bool = True
+    timeout: float = 300.0
+    training: Training = field(default_factory=Training)
+
+    def __post_init__(self):
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        if self.epochs is not None and not self.epochs > 0:
+            raise ValueError(f"epochs must be positive or None, got {self.epochs}")
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, got {self.seed}")
+
+    def training_for(self, examples: int) -> Training:
+        """Return how to train on so many examples: ``epochs`` passes, or ``steps`` updates."""
+        if self.epochs is None:
+            return self.training
+        return replace(self.training, steps=max(1, round(self.epochs * (examples // self.batch_size))))
+
+
+@dataclass(frozen=True)
+class Stage1:
+    """What stage 1 learns from, and what it learns.
+
+    Attributes:
+        data: glyphs, scenes, mnist, fashion_mnist, cifar10 or folder:PATH.
+        size: Side in pixels, for scenes and folder:PATH.
+        workers: Processes that read folder:PATH while training, for sets larger than memory; 0 loads it first.
+        model: vqvae, or vqvae2 with two or three maps of codes.
+        preset: Where the defaults come from: quick, mnist-classic, cifar10-classic, cifar10, quick-hierarchy or
+            imagenet-256.
+        codebook: Where codes start: k-means of the first latents, N(0, 1), or uniform in [-1/K, 1/K].
+        data_variance: The squared error is divided by it; None measures it.
+    """
+
+    data: str = "glyphs"
+    size: int | None = None
+    workers: int = 0
+    model: Literal["vqvae", "vqvae2"] = "vqvae"
+    preset: str = "quick"
+    codebook: Literal["kmeans", "normal", "uniform"] = "kmeans"
+    data_variance: float | None = None
+
+    def __post_init__(self):
+        if self.workers < 0:
+            raise ValueError(f"workers must not be negative, got {self.workers}")
+        if self.workers and not self.data.startswith("folder:"):
+            raise ValueError(f"workers must be 0 unless data is folder:PATH, got {self.workers} for {self.data}")
+        if self.data_variance is not None and not self.data_variance > 0:
+            raise ValueError(f"data_variance must be positive or None, got {self.data_variance}")
+
+
+@dataclass(frozen=True)
+class TrainVQVAE(Session, Stage1):
+    """Learn a codebook: an encoder, K codes and a decoder (notebooks 2 to 8)."""
+
+    network: VQVAEOptions = field(default_factory=VQVAEOptions)
+
+    def __post_init__(self):
+        Stage1.__post_init__(self)
+        Session.__post_init__(self)
+
+
+@dataclass(frozen=True)
+class TrainVQVAE2(TrainVQVAE):
+    """Learn a hierarchy of codebooks, top and bottom (notebook 12)."""
+
+    model: Literal["vqvae", "vqvae2"] = "vqvae2"
+    preset: str = "quick-hierarchy"
+    network: VQVAE2Options = field(default_factory=VQVAE2Options)
+
+
+def parse(kind: type[T], arguments: Sequence[str], command: str, example: str, default: T | None = None) -> T:
+    """Read the options of a command; ``--help`` lists them on a screen, ``--help-verbose`` explains them.
+
+    Args:
+        kind: A frozen dataclass whose docstring describes the command and its fields.
+        arguments: What stands behind the command.
+        command: Its name.
+        example: A whole command line, for the help.
+        default: Where the defaults come from; None takes those of the class.
+    """
+    summary = kind.__doc__.splitlines()[0]
+    return tyro.cli(
+        kind,
+        prog=f"vqvae-course {command}",
+        description=f"{summary}\n\nExample: {example}",
+        args=list(arguments),
+        default=kind() if default is None else default,
+        compact_help=True,
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+
+
+def given(arguments: Sequence[str], option: str) -> str | None:
+    """Return the value of one option before all of them are read, since others have defaults that hang on it."""
+    for place, word in enumerate(arguments):
+        name, equals, value = word.partition("=")
+        if name == option:
+            return value if equals else next(iter(arguments[place + 1 :]), None)
+    return None
+
+
+def device_from(name: str | None) -> torch.device:
+    """Return the device that ``--device`` names, or the one this process should take.
+
+    Raises:
+        ValueError: If there is no such device here.
+    """
+    if name is None:
+        return local_device() or pick_device()
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # an AssertionError where torch was built without CUDA
+        raise ValueError(f"device must be one that this machine has, got {name!r} ({error})") from error
+    return device
+
+
+def quick_training(device: torch.device, **changes: Any) -> Training:
+    """Return settings for a device, with the speed options that benchmarks/results.md speaks for."""
+    return Training(**{"precision": fast_precision(device), "channels_last": True, "fused": True, **changes})
+
+
+def from_plain(kind: type[T], plain: dict[str, Any]) -> T:
+    """Rebuild a dataclass of options from the values that JSON holds.
+
+    Raises:
+        ValueError: If they are not those of this version.
+    """
+    kinds = get_type_hints(kind)
+    if plain.keys() != kinds.keys():
+        differ = ", ".join(sorted(plain.keys() ^ kinds.keys()))
+        raise ValueError(f"the saved options must be those of this version, but differ in {differ}: start a new run")
+    return kind(**{name: _rebuilt(kinds[name], value) for name, value in plain.items()})
+
+
+def _rebuilt(kind: Any, value: Any) -> Any:
+    if is_dataclass(kind):
+        return from_plain(kind, value)
+    if kind is Path:
+        return Path(value)
+    return tuple(value) if isinstance(value, list) else value

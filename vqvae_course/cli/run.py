@@ -1,0 +1,148 @@
+"""The folder of a run: where everything is, what is written down about it, and that only one process writes."""
+
+import csv
+import io
+import json
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from filelock import FileLock, Timeout
+
+import vqvae_course
+from vqvae_course.runtime import whole_file
+from vqvae_course.train import History
+
+
+class RunError(ValueError):
+    """A folder is no run, not far enough, or in use."""
+
+
+class Run:
+    """The folder of a run.
+
+    - ``train.json``: options of stage 1, the data's shape, versions; enough to repeat it.
+    - ``model.pt`` and ``model.csv``: the last checkpoint of stage 1, and what was measured while training.
+    - ``codes/``: index maps and labels, one file a split and level.
+    - ``train_prior.json``, ``prior*.pt`` and ``prior*.csv``: the same for the prior, or for that of each level.
+    - ``pictures/``: PNG files.
+    - ``tensorboard/``: if asked for.
+    - ``evaluation.json``: what ``evaluate`` measured.
+
+    Args:
+        folder: It need not be there yet.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder).expanduser()
+
+    def __truediv__(self, name: str) -> Path:
+        return self.folder / name
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep other processes from writing here meanwhile. However this process ends, the claim ends with it.
+
+        Raises:
+            RunError: If another process has it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise RunError(
+                f"{self.folder} is in use by another process: wait until it ends, or choose another --out"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def need(self, name: str, command: str) -> Path:
+        """Return the path of a file that an earlier command makes.
+
+        Raises:
+            RunError: If it is not there.
+        """
+        path = self.folder / name
+        if not path.exists():
+            raise RunError(f"{path} is missing: run `vqvae-course {command} --out {self.folder}` first")
+        return path
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        """Write a JSON file, whole or not at all."""
+        with whole_file(self.folder / name) as file:
+            file.write((json.dumps(content, indent=2, default=str) + "\n").encode())
+
+    def read_json(self, name: str, command: str) -> dict[str, Any]:
+        """Read a JSON file that an earlier command made.
+
+        Raises:
+            RunError: If it is missing or damaged.
+        """
+        path = self.need(name, command)
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RunError(f"{path} must be JSON, got something damaged ({error})") from error
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Return what else a result depends on: versions and machine."""
+    return {
+        "vqvae_course": vqvae_course.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def as_plain(options: Any) -> dict[str, Any]:
+    """Return a dataclass of options as values that JSON knows."""
+    return json.loads(json.dumps(asdict(options), default=str))
+
+
+class HistoryFile:
+    """The training history as a table, one row an entry, which grows while a run goes on.
+
+    The first call writes the file anew, so that rows which a cut-off run wrote after its last checkpoint go.
+
+    Args:
+        path: A CSV file.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.rows: int | None = None
+
+    def __call__(self, history: History) -> None:
+        """Write the entries that are not there yet."""
+        if not history.steps:
+            return
+        table = [[step, *(values[row] for values in history.values.values())] for row, step in enumerate(history.steps)]
+        if self.rows is None:
+            with whole_file(self.path) as file:
+                file.write(_as_csv([["update", *history.values], *table]).encode())
+        else:
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                file.write(_as_csv(table[self.rows :]))
+        self.rows = len(table)
+
+
+def _as_csv(rows: list[list[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def say(*lines: str) -> None:
+    """Print lines at once, also where the output goes into a file."""
+    print(*lines, sep="\n", flush=True)

@@ -1,0 +1,182 @@
+"""``vqvae-course train``: stage 1, from images to a codebook."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from math import ceil, prod
+
+import torch
+from torch import Tensor, nn
+
+from vqvae_course.cli.options import TrainVQVAE, TrainVQVAE2, device_from, from_plain, given, parse
+from vqvae_course.cli.pictures import save_pairs
+from vqvae_course.cli.presets import PRESETS
+from vqvae_course.cli.run import Run, RunError, as_plain, environment, say
+from vqvae_course.cli.session import Board, fit_in, report
+from vqvae_course.data import Batches, ImageSet, as_float, load_images, part_of
+from vqvae_course.distributed import agreed, together, world
+from vqvae_course.metrics import data_variance
+from vqvae_course.quantize import EMAVectorQuantizer
+from vqvae_course.runtime import eval_mode, keep_freed_memory, seed_everything
+from vqvae_course.stream import FolderStream
+from vqvae_course.train import LEVEL_NAMES, vqvae2_step, vqvae_step
+from vqvae_course.vqvae import VQVAE, VQVAEConfig
+from vqvae_course.vqvae2 import VQVAE2, VQVAE2Config
+
+EXAMPLE = "vqvae-course train --preset cifar10 --data folder:pictures --size 32 --out runs/pictures"
+LATENTS_A_CODE = 64  # for k-means
+SHOWN = 8
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Read the options and train."""
+    default = defaults(arguments)
+    options = parse(type(default), arguments, "train", EXAMPLE, default)
+    with together(options.timeout):
+        train(options)
+
+
+def defaults(arguments: Sequence[str]) -> TrainVQVAE:
+    """Return the options before any is given: those of the run to resume, else of the preset, else of the model."""
+    if "--resume" in arguments:
+        run = Run(given(arguments, "--out") or TrainVQVAE.out)
+        saved = run.read_json("train.json", "train")["options"]
+        kind = TrainVQVAE2 if saved.get("model") == "vqvae2" else TrainVQVAE
+        return replace(from_plain(kind, saved), out=run.folder)
+    usual = "quick-hierarchy" if given(arguments, "--model") == "vqvae2" else "quick"
+    preset = given(arguments, "--preset") or usual
+    if preset not in PRESETS:
+        raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+    chosen = PRESETS[preset](device_from(given(arguments, "--device")))
+    model = given(arguments, "--model") or chosen.model
+    if model != chosen.model:
+        raise ValueError(f"model must be {chosen.model} for the preset {preset}, got {model!r}")
+    return chosen
+
+
+def train(options: TrainVQVAE) -> None:
+    """Train a VQ-VAE or a VQ-VAE-2 in the folder of a run."""
+    run, first = Run(options.out), world().rank == 0
+    device = device_from(options.device)
+    if options.keep_memory:
+        keep_freed_memory()
+    with run.claimed() if first else nullcontext():
+        checkpoint = run / "model.pt"
+        if checkpoint.exists() and not options.training.resume:
+            raise RunError(f"{checkpoint} is there already: go on with --resume, or choose another --out")
+        agreed(None)  # nobody starts before the first has the folder
+        seed_everything(options.seed)
+        batches, some = open_data(options, device)
+        model = build(options, some).to(device)
+        if not (options.training.resume and checkpoint.exists()):
+            start_codebook(model, options, some, device)
+        training = options.training_for(len(batches.labels))
+        if first:
+            about = {
+                "options": as_plain(options),
+                "data": {"name": some.name, "shape": list(some.images.shape[1:]), "train": len(batches.labels)},
+                "environment": environment(device),
+            }
+            run.write_json("train.json", about)
+            say(
+                f"{type(model).__name__} with {sum(weight.numel() for weight in model.parameters()):,} weights on "
+                f"{len(batches.labels):,} images of {some.name}, {'x'.join(map(str, some.images.shape[1:]))}; "
+                f"{training.steps:,} updates of {options.batch_size}.",
+                f"Device: {about['environment']['device']}, {torch.get_num_threads()} CPU threads, {training.precision}"
+                + (f", {world().size} processes." if world().size > 1 else "."),
+            )
+        shown = test_images(options, SHOWN) if first else None
+        board = None
+        if first and options.tensorboard:
+            x = as_float(shown.images)
+            board = Board(
+                run / "tensorboard",
+                lambda: {"reconstructions": torch.cat([x, reconstruct(model, x, device)])},
+                lambda: usage(model, as_float(some.images).to(device)),
+            )
+        step = vqvae2_step if options.model == "vqvae2" else vqvae_step
+        history = fit_in(run, "model", model, batches, step, training, board)
+        if first:
+            x = as_float(shown.images)
+            picture = save_pairs(run / "pictures" / "reconstructions.png", x, reconstruct(model, x, device))
+            report(history)
+            say(
+                f"Wrote {checkpoint}, {run / 'model.csv'} and {picture}.",
+                f"Next: vqvae-course encode --out {run.folder}",
+            )
+
+
+def open_data(options: TrainVQVAE, device: torch.device) -> tuple[Batches | FolderStream, ImageSet]:
+    """Return the stream of batches, and enough of the training images to start from."""
+    shard = tuple(world())
+    generator = torch.Generator().manual_seed(options.seed)
+    if options.workers:
+        folder = options.data.removeprefix("folder:")
+        stream = FolderStream(
+            folder,
+            options.size,
+            options.batch_size,
+            workers=options.workers,
+            generator=generator,
+            device=device,
+            shard=shard,
+        )
+        return stream, stream.peek(max(1000, options.batch_size))
+    if world().rank > 0:
+        agreed(None)  # the first one downloads what is missing
+    images = load_images(options.data, "train", size=options.size)
+    if world().rank == 0:
+        agreed(None)
+    return Batches(images, options.batch_size, generator, device, shard), images
+
+
+def build(options: TrainVQVAE, images: ImageSet) -> VQVAE | VQVAE2:
+    """Return the model for these images."""
+    variance = data_variance(images.images) if options.data_variance is None else options.data_variance
+    network = as_plain(options.network) | {"in_channels": images.images.shape[1], "data_variance": variance}
+    return VQVAE2(VQVAE2Config(**network)) if options.model == "vqvae2" else VQVAE(VQVAEConfig(**network))
+
+
+def start_codebook(model: VQVAE | VQVAE2, options: TrainVQVAE, images: ImageSet, device: torch.device) -> None:
+    """Put the codes where ``--codebook`` says."""
+    quantizers = list(model.quantizers) if isinstance(model, VQVAE2) else [model.quantizer]
+    if options.codebook == "uniform":
+        for quantizer in quantizers:
+            codes = torch.empty_like(quantizer.codebook).uniform_(-1, 1) / quantizer.num_codes
+            if isinstance(quantizer, EMAVectorQuantizer):
+                quantizer.reset_codes(torch.arange(len(codes), device=device), codes)
+            else:
+                quantizer.codebook.data.copy_(codes)
+    if options.codebook != "kmeans":
+        return
+    stride = prod(options.network.strides) if isinstance(model, VQVAE2) else options.network.downsample
+    latents = prod(side // stride for side in images.images.shape[2:])  # on the coarsest map
+    wanted = ceil(LATENTS_A_CODE * max(quantizer.num_codes for quantizer in quantizers) / max(1, latents))
+    count = min(len(images.images), max(wanted, options.batch_size))
+    count -= count % world().size
+    part = part_of(count, world())
+    model.init_codebook(as_float(images.images[:count][part].to(device)))
+
+
+def test_images(options: TrainVQVAE, count: int) -> ImageSet:
+    """Return a few images that the model is not trained on, of all classes."""
+    if options.workers:
+        folder = options.data.removeprefix("folder:")
+        return FolderStream(folder, options.size, 1, "test", workers=0).peek(count)
+    images = load_images(options.data, "test", size=options.size)
+    return images.take(torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(0))[:count])
+
+
+@torch.no_grad()
+def reconstruct(model: nn.Module, x: Tensor, device: torch.device) -> Tensor:
+    """Return what is left of images after encoding and decoding, clipped to [0, 1], on the CPU."""
+    with eval_mode(model):
+        return model(x.to(device)).x_hat.float().clamp(0, 1).cpu()
+
+
+def usage(model: VQVAE | VQVAE2, x: Tensor) -> dict[str, Tensor]:
+    """Return the indices that images choose on each level, for a histogram."""
+    maps = model.encode(x[:256])
+    if isinstance(maps, Tensor):
+        return {"usage": maps}
+    return {f"usage_{name}": level for name, level in zip(LEVEL_NAMES[len(maps)], maps, strict=True)}

@@ -1,0 +1,91 @@
+"""Open what a run has made so far, for the commands that come after ``train``."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vqvae_course.checkpoint import load_checkpoint
+from vqvae_course.cli.options import TrainVQVAE, TrainVQVAE2, from_plain
+from vqvae_course.cli.run import Run
+from vqvae_course.data import CodeSet, decode_codes, decode_levels, load_codes
+from vqvae_course.prior import Prior
+from vqvae_course.train import LEVEL_NAMES
+from vqvae_course.vqvae2 import VQVAE2
+
+
+class Trained(NamedTuple):
+    """Stage 1 of a run.
+
+    Attributes:
+        run: Its folder.
+        options: What it was trained with.
+        model: From its last checkpoint, in eval mode.
+        shape: (C, H, W) of its images.
+        device: Where the model is.
+    """
+
+    run: Run
+    options: TrainVQVAE
+    model: nn.Module
+    shape: tuple[int, int, int]
+    device: torch.device
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """What the levels are called, top first; a single one has no name."""
+        return LEVEL_NAMES[self.model.config.levels] if isinstance(self.model, VQVAE2) else ("",)
+
+    @property
+    def num_codes(self) -> tuple[int, ...]:
+        """K of each level, top first."""
+        sizes = self.model.config.num_codes
+        return sizes if isinstance(sizes, tuple) else (sizes,)
+
+    @property
+    def map_sizes(self) -> list[tuple[int, int]]:
+        """(h, w) of each level's index map, top first."""
+        _, height, width = self.shape
+        if isinstance(self.model, VQVAE2):
+            return self.model.config.map_sizes(height, width)
+        stride = self.model.config.downsample
+        return [(height // stride, width // stride)]
+
+    def decode(self, maps: list[Tensor]) -> Tensor:
+        """Return the images (N, C, H, W) of index maps, top first."""
+        return decode_levels(self.model, maps) if isinstance(self.model, VQVAE2) else decode_codes(self.model, maps[0])
+
+    def codes(self, split: str) -> list[CodeSet]:
+        """Return the index maps of a split, top level first."""
+        files = [self.run.need(codes_file(split, level), "encode") for level in self.levels]
+        return [load_codes(file, self.model) for file in files]
+
+    def priors(self) -> list[Prior]:
+        """Return the prior of each level, top first."""
+        files = [self.run.need(f"{prior_name(level)}.pt", "train-prior") for level in self.levels]
+        return [load_checkpoint(file, self.device).model for file in files]
+
+
+def codes_file(split: str, level: str) -> str:
+    """Return the name of the file of index maps of a split and level."""
+    return f"codes/{split}_{level}.npz" if level else f"codes/{split}.npz"
+
+
+def prior_name(level: str) -> str:
+    """Return the name of the prior of a level."""
+    return f"prior_{level}" if level else "prior"
+
+
+def open_trained(out: str | Path, device: torch.device) -> Trained:
+    """Open the folder of a run in which ``train`` has written a checkpoint.
+
+    Raises:
+        RunError: If there is none.
+        ValueError: If one of its files is damaged.
+    """
+    run = Run(out)
+    about = run.read_json("train.json", "train")
+    kind = TrainVQVAE2 if about["options"]["model"] == "vqvae2" else TrainVQVAE
+    model = load_checkpoint(run.need("model.pt", "train"), device).model
+    return Trained(run, from_plain(kind, about["options"]), model, tuple(about["data"]["shape"]), device)
