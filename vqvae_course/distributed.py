@@ -80,8 +80,8 @@ def together(timeout: float = 300.0) -> Iterator[World]:
             raise
         raise PeerLost(
             f"another of the {os.environ['WORLD_SIZE']} processes ended, did not answer within {timeout:.0f} seconds, "
-            f"or never came (this is number {os.environ.get('RANK')}): look above for its own message. "
-            f"{str(error).splitlines()[0]}"
+            f"or never came (this is number {os.environ.get('RANK')}): look above for its own message. The last "
+            f"checkpoint is whole. ({str(error).splitlines()[0][:160]})"
         ) from error
     finally:
         if dist.is_initialized():
