@@ -403,3 +403,143 @@ def test_a_config_cannot_be_changed():
 
 def test_every_public_name_is_there():
     assert all(hasattr(train, name) for name in train.__all__)
+
+
+# --- watched and stopped from outside
+
+
+def test_who_watches_sees_every_entry_and_first_what_is_resumed(tmp_path):
+    config = quiet(steps=7, log_every=3, checkpoint=str(tmp_path / "run.pt"), checkpoint_every=6, resume=True)
+    seen = []
+    with pytest.raises(Crash):
+        fit(
+            build_vqvae(),
+            image_batches(),
+            crashing(vqvae_step, 6),
+            config,
+            on_entry=lambda history: seen.append(list(history.steps)),
+        )
+    assert seen == [[3], [3, 6]]
+    seen.clear()
+    again = fit(
+        build_vqvae(), image_batches(), vqvae_step, config, on_entry=lambda history: seen.append(list(history.steps))
+    )
+    assert seen == [[3, 6], [3, 6, 7]]
+    assert again.steps == [3, 6, 7]
+
+
+def test_nothing_is_shown_before_it_is_certain_that_the_checkpoint_fits(tmp_path):
+    config = quiet(steps=5, checkpoint=str(tmp_path / "run.pt"), resume=True)
+    fit(build_vqvae(), image_batches(), vqvae_step, config)
+    seen = []
+    with pytest.raises(ValueError, match="checkpoint must belong to this model"):
+        fit(build_vqvae(num_codes=K + 1), image_batches(), vqvae_step, config, on_entry=seen.append)
+    assert seen == []
+
+
+@RUNS
+def test_a_run_that_is_asked_to_stop_saves_and_goes_on_bit_for_bit(tmp_path, build, batches, step):
+    config = quiet(steps=20, lr=1e-2, log_every=5, checkpoint_every=10, weight_decay=0.01)
+    straight, stopped, resumed = build(), build(), build()
+    torch.manual_seed(5)
+    fit(straight, batches(), step, config)
+
+    saved = dataclasses.replace(config, checkpoint=str(tmp_path / "run.pt"), resume=True)
+    torch.manual_seed(5)
+    asked = iter([False] * 6 + [True])
+    history = fit(stopped, batches(), step, saved, should_stop=lambda: next(asked))
+    assert history.steps == [5, 7]
+    assert load_checkpoint(saved.checkpoint).step == 7
+    assert not stopped.training
+
+    torch.manual_seed(99)
+    fit(resumed, batches(), step, saved, should_stop=lambda: False)
+    assert all(torch.equal(value, straight.state_dict()[name]) for name, value in resumed.state_dict().items())
+
+
+def test_who_asks_to_stop_in_the_last_update_gets_the_whole_run():
+    history = fit(build_vqvae(), image_batches(), vqvae_step, quiet(steps=4), should_stop=lambda: True)
+    assert history.steps == [1]
+    asked = iter([False] * 3 + [True])
+    history = fit(build_vqvae(), image_batches(), vqvae_step, quiet(steps=4), should_stop=lambda: next(asked))
+    assert history.steps == [4]
+
+
+# --- faster, and nearly the same
+
+
+def colour_batches() -> Batches:
+    generator = torch.Generator().manual_seed(2)
+    images = torch.randint(256, (N, 3, H, W), dtype=torch.uint8, generator=generator)
+    return Batches(ImageSet(images, torch.arange(N) % 3, "noise"), 6, torch.Generator().manual_seed(3))
+
+
+def fitted(**options) -> tuple[VQVAE, History]:
+    """Train a VQ-VAE of colour images in which rounding cannot grow.
+
+    Restarts would draw other codes, and a bias before a normalisation has no gradient but rounding, which Adam
+    scales up.
+    """
+    model = build_vqvae(in_channels=3, restart_below=0.0, normalize_latents=False)
+    history = fit(model, colour_batches(), vqvae_step, quiet(steps=8, lr=1e-3, log_every=2, **options))
+    return model, history
+
+
+@pytest.mark.parametrize("options", [{"channels_last": True}, {"fused": True}, {"channels_last": True, "fused": True}])
+def test_layout_and_fusion_leave_the_weights_nearly_as_they_are(options):
+    (plain, expected), (fast, history) = fitted(), fitted(**options)
+    assert history["loss"] == pytest.approx(expected["loss"], rel=1e-4)
+    for name, value in fast.state_dict().items():
+        torch.testing.assert_close(value, plain.state_dict()[name], rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_channels_last_is_how_weights_and_images_lie():
+    seen = []
+
+    def step(model, batch):
+        weights = next(weight for weight in model.parameters() if weight.ndim == 4 and min(weight.shape[1:]) > 1)
+        seen.append([x.is_contiguous(memory_format=torch.channels_last) for x in (weights, batch.x)])
+        return vqvae_step(model, batch)
+
+    for channels_last in (True, False):
+        config = quiet(steps=1, channels_last=channels_last)
+        fit(build_vqvae(in_channels=3), colour_batches(), step, config)
+    assert seen == [[True, True], [False, False]]
+
+
+def test_index_maps_are_left_alone_by_channels_last():
+    history = fit(build_prior(), code_batches(), prior_step, quiet(steps=3, channels_last=True))
+    assert history["loss"] == fit(build_prior(), code_batches(), prior_step, quiet(steps=3))["loss"]
+
+
+def test_fused_updates_are_asked_of_the_optimizer(monkeypatch):
+    asked = []
+
+    class Fused(torch.optim.AdamW):
+        def __init__(self, *arguments, **options):
+            asked.append(options["fused"])
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(torch.optim, "AdamW", Fused)
+    for fused in (True, False):
+        fit(Slope(), constant_batches(), pull, quiet(steps=1, fused=fused))
+    assert asked == [True, None]
+
+
+@pytest.mark.parametrize(
+    ("build", "batches", "step"), [(build_vqvae, image_batches, vqvae_step), (build_prior, code_batches, prior_step)]
+)
+def test_bfloat16_is_near_float32_and_keeps_the_weights_in_float32(build, batches, step):
+    histories = {}
+    for precision in ("float32", "bfloat16"):
+        model = build()
+        histories[precision] = fit(model, batches(), step, quiet(steps=6, log_every=2, precision=precision))["loss"]
+        assert all(value.dtype == torch.float32 for value in model.parameters())
+    assert all(map(math.isfinite, histories["bfloat16"]))
+    assert histories["bfloat16"] == pytest.approx(histories["float32"], rel=0.1)
+    assert histories["bfloat16"] != histories["float32"]
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ValueError, match='precision must be "float32" or "bfloat16", got \'float16\''):
+        quiet(precision="float16")

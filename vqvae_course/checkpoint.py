@@ -1,5 +1,6 @@
 """Checkpoints: everything a run needs to continue, written so that no interruption can spoil them."""
 
+import pickle
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -124,8 +125,10 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Che
     except FileNotFoundError:
         raise
     except Exception as error:  # torch raises many kinds for one cause: this is no whole checkpoint
+        foreign = isinstance(error, pickle.UnpicklingError)  # whose own text advises to load it anyway
+        reason = "more than tensors and plain values; nothing in it was run" if foreign else error
         raise ValueError(
-            f"{path} must be a checkpoint of this course, got a damaged or foreign file ({error})"
+            f"{path} must be a checkpoint of this course, got a damaged or foreign file ({reason})"
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__

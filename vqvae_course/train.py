@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from math import cos, isfinite, pi
 from pathlib import Path
@@ -17,6 +18,7 @@ from vqvae_course.checkpoint import describe, load_checkpoint, restore, save_che
 from vqvae_course.data import Batch, LevelBatch
 from vqvae_course.distributed import Parallel, anywhere, gathered, total, world
 from vqvae_course.metrics import nats_per_code, perplexity
+from vqvae_course.quantize import EMAVectorQuantizer, VectorQuantizer
 from vqvae_course.runtime import device_of
 
 __all__ = [
@@ -241,11 +243,12 @@ def fit(
     trained = Parallel(model) if world().size > 1 else model
     if config.compile:
         trained = torch.compile(trained)
+    quantizers = [part for part in model.modules() if isinstance(part, VectorQuantizer | EMAVectorQuantizer)]
     recent = _Averages()
     stream = iter(batches)
     trained.train()
     before = time.perf_counter()
-    with _progress(done, config) as bar:
+    with _progress(done, config) as bar, _left_uncompiled(quantizers if config.compile else []):
         for update in range(done, config.steps):
             batch = next(stream, None)
             if batch is None:
@@ -282,6 +285,22 @@ def fit(
                 break
     model.eval()
     return history
+
+
+@contextmanager
+def _left_uncompiled(quantizers: list[nn.Module]) -> Iterator[None]:
+    """Let ``torch.compile`` pass over quantizers for the while.
+
+    Compiled code looks the chosen codes up again on its way back, to save memory, but a codebook of running means
+    has moved by then: PyTorch refuses.
+    """
+    for quantizer in quantizers:
+        quantizer.forward = torch.compiler.disable(quantizer.forward)
+    try:
+        yield
+    finally:
+        for quantizer in quantizers:
+            del quantizer.forward  # the method of the class shows again
 
 
 class _Averages:

@@ -15,6 +15,7 @@ Each says what to run next. `vqvae-course COMMAND --help` lists all options of a
   torchrun --nproc_per_node=2 -m vqvae_course train --data glyphs --out runs/glyphs
 """
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from vqvae_course.sources import DataUnavailable
 
 COMMANDS = ("train", "encode", "train-prior", "sample", "reconstruct", "evaluate")
 EXPECTED = (ValueError, FileNotFoundError, DataUnavailable, FloatingPointError, OSError, PeerLost)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,11 +58,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except torch.OutOfMemoryError as error:
         return complain(command, f"the device has too little memory ({error}): lower --batch-size")
-    except EXPECTED as error:
-        if os.environ.get("VQVAE_COURSE_TRACEBACK"):
+    except Exception as error:
+        known = disk_full(error) or not_compiled(error)
+        if os.environ.get("VQVAE_COURSE_TRACEBACK") or not (known or isinstance(error, EXPECTED)):
             raise
-        return complain(command, str(error))
+        return complain(command, known or str(error))
     return 0
+
+
+def disk_full(error: BaseException | None) -> str | None:
+    """Return what to say if an error means that a file could not grow, else None."""
+    while error is not None:  # torch.save raises a RuntimeError of its own while it handles the one of the disk
+        if isinstance(error, OSError) and error.errno in FULL:
+            return (
+                f"the disk is full ({error}): make room. Files are written whole or not at all, so the last "
+                "checkpoint is as it was; training goes on from there with --resume"
+            )
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def not_compiled(error: Exception) -> str | None:
+    """Return what to say if ``torch.compile`` gave up, most often because there is no compiler; else None."""
+    if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+        return f"torch.compile gave up ({str(error).splitlines()[0]}): leave --compile out"
+    return None
 
 
 def complain(command: str, message: str) -> int:

@@ -1,16 +1,19 @@
 """``vqvae-course encode``: from images to index maps."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from vqvae_course.cli.options import device_from, parse
 from vqvae_course.cli.run import say
 from vqvae_course.cli.trained import Trained, codes_file, open_trained
 from vqvae_course.data import CodeSet, ImageSet, encode_dataset, encode_levels, load_images, save_codes
 from vqvae_course.metrics import latent_bits, perplexity
+from vqvae_course.sources import list_folder
 from vqvae_course.stream import stream_parts
 from vqvae_course.vqvae2 import VQVAE2
 
@@ -47,23 +50,32 @@ def main(arguments: Sequence[str]) -> None:
                     f"{latent_bits(height, width, num_codes):.0f} bits an image, "
                     f"perplexity {float(perplexity(codes.indices, num_codes)):.1f}"
                 )
-        say(f"Next: vqvae-course train-prior --out {trained.run.folder}")
+        say(f"Next: vqvae-course train-prior --out {trained.run}")
 
 
 def encode(trained: Trained, split: str) -> list[CodeSet]:
     """Return the index maps of a split, top level first, part by part where the pictures are read as they come."""
-    parts = [_encode(trained, images) for images in images_of(trained, split)]
+    parts = []
+    with tqdm(unit=" images", leave=False, file=sys.stdout, mininterval=0.5) as bar:
+        for images, total in images_of(trained, split):
+            bar.total = total
+            parts.append(_encode(trained, images))
+            bar.update(len(images.labels))
     return [_joined([part[level] for part in parts]) for level in range(len(trained.levels))]
 
 
-def images_of(trained: Trained, split: str) -> Iterator[ImageSet]:
-    """Yield the images of a split: all at once, or in parts if they do not fit into memory."""
+def images_of(trained: Trained, split: str, part: int = 500) -> Iterator[tuple[ImageSet, int]]:
+    """Yield the images of a split in parts, each with the number of all; read as they come if memory is too small."""
     options = trained.options
     if options.workers:
-        folder = options.data.removeprefix("folder:")
-        yield from stream_parts(folder, split, options.size, workers=options.workers)
+        folder = Path(options.data.removeprefix("folder:")).expanduser()
+        total = len(list_folder(folder, split).paths)
+        for images in stream_parts(folder, split, options.size, options.workers, part):
+            yield images, total
     else:
-        yield load_images(options.data, split, size=options.size)
+        images = load_images(options.data, split, size=options.size)
+        for start in range(0, len(images.labels), part):
+            yield images.take(slice(start, start + part)), len(images.labels)
 
 
 def _encode(trained: Trained, images: ImageSet) -> list[CodeSet]:

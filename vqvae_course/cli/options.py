@@ -52,7 +52,7 @@ class Session:
     """What the two training commands share.
 
     Attributes:
-        out: Folder of the run.
+        out: Folder of the run; by default ``runs/`` and the name of the data set.
         batch_size: Examples in an update, over all processes.
         epochs: Passes over the data, in place of ``steps``.
         seed: Of weights, codebook and data order.
@@ -85,6 +85,9 @@ class Session:
         if self.epochs is None:
             return self.training
         return replace(self.training, steps=max(1, round(self.epochs * (examples // self.batch_size))))
+
+
+S = TypeVar("S", bound=Session)
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,11 @@ class TrainVQVAE2(TrainVQVAE):
     network: VQVAE2Options = field(default_factory=VQVAE2Options)
 
 
+def kind_of(saved: dict[str, Any]) -> type[TrainVQVAE]:
+    """Return the class of saved options of ``train``."""
+    return TrainVQVAE2 if saved.get("model") == "vqvae2" else TrainVQVAE
+
+
 def parse(kind: type[T], arguments: Sequence[str], command: str, example: str, default: T | None = None) -> T:
     """Read the options of a command; ``--help`` lists them on a screen, ``--help-verbose`` explains them.
 
@@ -163,11 +171,18 @@ def parse(kind: type[T], arguments: Sequence[str], command: str, example: str, d
 
 def given(arguments: Sequence[str], option: str) -> str | None:
     """Return the value of one option before all of them are read, since others have defaults that hang on it."""
+    found = None
     for place, word in enumerate(arguments):
         name, equals, value = word.partition("=")
-        if name == option:
-            return value if equals else next(iter(arguments[place + 1 :]), None)
-    return None
+        if name == option:  # given twice, the last one counts
+            found = value if equals else next(iter(arguments[place + 1 :]), None)
+    return found
+
+
+def steps_count(options: S, arguments: Sequence[str]) -> S:
+    """Return the options without ``epochs``, which would decide, if the command line gives ``--steps`` alone."""
+    alone = given(arguments, "--steps") is not None and given(arguments, "--epochs") is None
+    return replace(options, epochs=None) if alone else options
 
 
 def device_from(name: str | None) -> torch.device:
@@ -201,7 +216,10 @@ def from_plain(kind: type[T], plain: dict[str, Any]) -> T:
     if plain.keys() != kinds.keys():
         differ = ", ".join(sorted(plain.keys() ^ kinds.keys()))
         raise ValueError(f"the saved options must be those of this version, but differ in {differ}: start a new run")
-    return kind(**{name: _rebuilt(kinds[name], value) for name, value in plain.items()})
+    try:
+        return kind(**{name: _rebuilt(kinds[name], value) for name, value in plain.items()})
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"the saved options must have values of the right type, got others ({error})") from error
 
 
 def _rebuilt(kind: Any, value: Any) -> Any:

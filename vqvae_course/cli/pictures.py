@@ -13,30 +13,36 @@ from vqvae_course.runtime import whole_file
 def save_figure(path: Path, figure: Figure) -> Path:
     """Write a figure as PNG, whole or not at all, and return where it is."""
     with whole_file(path) as file:
-        figure.savefig(file, format="png", dpi=150)
+        figure.savefig(file, format="png", dpi=150, bbox_inches="tight")  # labels of any length
     return path
 
 
-def save_pairs(path: Path, x: Tensor, x_hat: Tensor, width: int = 10) -> Path:
-    """Write images above their reconstructions, and return where.
+def save_pairs(path: Path, x: Tensor, x_hat: Tensor) -> Path:
+    """Write images above their reconstructions, ten a row, and return where.
 
     Args:
         path: A PNG file.
         x: (N, C, H, W) in [0, 1].
         x_hat: The same shape.
+    """
+    above, below = in_rows("images", x, 10), in_rows("decoded", x_hat, 10)
+    pairs = zip(above.items(), below.items(), strict=True)
+    return save_figure(path, mosaic(dict(row for pair in pairs for row in pair)))
+
+
+def in_rows(name: str, images: Tensor, width: int) -> dict[str, Tensor]:
+    """Return images as named rows of at most ``width``, filled up with white where there are several rows.
+
+    Args:
+        name: Of the only row; of several, each has its numbers behind it.
+        images: (N, C, H, W) in [0, 1].
         width: Images a row.
     """
-    if len(x) <= width:
-        return save_figure(path, mosaic({"images": x, "decoded": x_hat}))
-    rows: dict[str, Tensor] = {}
-    for start in range(0, len(x), width):
-        some = f"{start + 1}–{min(start + width, len(x))}"
-        rows[f"images {some}"], rows[f"decoded {some}"] = (
-            _filled(part[start : start + width], width) for part in (x, x_hat)
-        )
-    return save_figure(path, mosaic(rows))
-
-
-def _filled(images: Tensor, width: int) -> Tensor:
-    """Return a row of images, white where there are none left."""
-    return F.pad(images, (0, 0, 0, 0, 0, 0, 0, width - len(images)), value=1.0)
+    if len(images) <= width:
+        return {name: images}
+    rows = {}
+    for start in range(0, len(images), width):
+        row = images[start : start + width]
+        blank = (0, 0, 0, 0, 0, 0, 0, width - len(row))
+        rows[f"{name} {start + 1}–{start + len(row)}"] = F.pad(row, blank, value=1.0)
+    return rows

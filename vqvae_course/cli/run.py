@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import platform
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -44,6 +45,9 @@ class Run:
     def __truediv__(self, name: str) -> Path:
         return self.folder / name
 
+    def __str__(self) -> str:
+        return shlex.quote(str(self.folder))  # as it is typed on a command line
+
     @contextmanager
     def claimed(self) -> Iterator[None]:
         """Keep other processes from writing here meanwhile. However this process ends, the claim ends with it.
@@ -60,9 +64,16 @@ class Run:
                 f"{self.folder} is in use by another process: wait until it ends, or choose another --out"
             ) from None
         try:
+            self._tidy()
             yield
         finally:
             lock.release()
+
+    def _tidy(self) -> None:
+        """Delete checkpoints and codes that a killed process left half written; nobody else writes them now."""
+        for kind in (".pt", ".npz"):
+            for left in self.folder.rglob(f".*{kind}.*"):
+                left.unlink(missing_ok=True)
 
     def need(self, name: str, command: str) -> Path:
         """Return the path of a file that an earlier command makes.
@@ -72,7 +83,7 @@ class Run:
         """
         path = self.folder / name
         if not path.exists():
-            raise RunError(f"{path} is missing: run `vqvae-course {command} --out {self.folder}` first")
+            raise RunError(f"{path} is missing: run `vqvae-course {command} --out {self}` first")
         return path
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
@@ -81,16 +92,19 @@ class Run:
             file.write((json.dumps(content, indent=2, default=str) + "\n").encode())
 
     def read_json(self, name: str, command: str) -> dict[str, Any]:
-        """Read a JSON file that an earlier command made.
+        """Read a JSON file with the options of an earlier command.
 
         Raises:
             RunError: If it is missing or damaged.
         """
         path = self.need(name, command)
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise RunError(f"{path} must be JSON, got something damaged ({error})") from error
+        if not isinstance(content, dict) or not isinstance(content.get("options"), dict):
+            raise RunError(f"{path} must hold the options of a run, got something else: start a new run")
+        return content
 
 
 def environment(device: torch.device) -> dict[str, Any]:

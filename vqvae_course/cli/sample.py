@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from vqvae_course.cli.options import device_from, parse
-from vqvae_course.cli.pictures import save_figure
+from vqvae_course.cli.pictures import in_rows, save_figure
 from vqvae_course.cli.run import say
 from vqvae_course.cli.trained import Trained, open_trained
 from vqvae_course.plotting import mosaic
 from vqvae_course.prior import FrequencyPrior, Prior
-from vqvae_course.sample import sample_levels
+from vqvae_course.sample import SamplingInterrupted, sample_levels
 
 EXAMPLE = "vqvae-course sample --out runs/glyphs --classes 3 7 --temperature 0.9"
 
@@ -60,19 +60,24 @@ def main(arguments: Sequence[str]) -> None:
     labels = torch.tensor(classes).repeat_interleave(options.count).to(trained.device) if classes else None
     number = options.count * max(1, len(classes))
     say(f"Drawing {number} images on {trained.device.type}, codes from: {options.codes}.")
-    maps = sample_levels(
-        priors,
-        [(number, *size) for size in trained.map_sizes],
-        labels,
-        options.temperature,
-        torch.Generator().manual_seed(options.seed),
-        progress=True,
-    )
+    try:
+        maps = sample_levels(
+            priors,
+            [(number, *size) for size in trained.map_sizes],
+            labels,
+            options.temperature,
+            torch.Generator().manual_seed(options.seed),
+            progress=True,
+        )
+    except SamplingInterrupted:  # its own advice is for those who write programs
+        raise KeyboardInterrupt("stopped; no picture was written") from None
     images = trained.decode(maps)
     names = [f"class {label}" for label in classes] or [options.codes]
-    rows: dict[str, Tensor] = dict(zip(names, images.split(options.count), strict=True))
+    rows: dict[str, Tensor] = {}
+    for name, some in zip(names, images.split(options.count), strict=True):
+        rows |= in_rows(name, some, 20 if classes else 10)
     path = options.picture or trained.run / "pictures" / f"samples_{options.codes}.png"
-    say(f"Wrote {save_figure(path, mosaic(rows))}.", f"Next: vqvae-course evaluate --out {trained.run.folder}")
+    say(f"Wrote {save_figure(path, mosaic(rows))}.", f"Next: vqvae-course evaluate --out {trained.run}")
 
 
 def priors_of(trained: Trained, codes: str) -> list[Prior]:

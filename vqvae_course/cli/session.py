@@ -104,6 +104,7 @@ def fit_in(
     step: Step,
     config: TrainConfig,
     board: Board | None = None,
+    about: Callable[[], None] | None = None,
 ) -> History:
     """Run ``fit`` with its checkpoint and history in the folder of a run.
 
@@ -115,19 +116,26 @@ def fit_in(
         step: The step function.
         config: How to train.
         board: TensorBoard, or None.
+        about: Writes down with which options; called once it is certain that they fit what is to be resumed.
 
     Raises:
         KeyboardInterrupt: If someone asked to stop; the checkpoint is written.
     """
+    checkpoint = run / f"{name}.pt"
     watchers = [HistoryFile(run / f"{name}.csv"), *([board] if board else [])] if world().rank == 0 else []
+    notes = [about] if about else []
+    if notes and not (config.resume and checkpoint.exists()):
+        notes.pop()()
 
     def on_entry(history: History) -> None:
+        if notes:  # the first call of a resumed run
+            notes.pop()()
         for watcher in watchers:
             watcher(history)
 
     try:
         with Stop().on_signals() as stop:
-            config = replace(config, checkpoint=str(run / f"{name}.pt"))
+            config = replace(config, checkpoint=str(checkpoint))
             history = fit(model, batches, step, config, on_entry, stop)
     finally:
         if board:

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from math import ceil, prod
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from vqvae_course.cli.options import TrainVQVAE, TrainVQVAE2, device_from, from_plain, given, parse
+from vqvae_course.cli.options import TrainVQVAE, device_from, from_plain, given, kind_of, parse, steps_count
 from vqvae_course.cli.pictures import save_pairs
 from vqvae_course.cli.presets import PRESETS
 from vqvae_course.cli.run import Run, RunError, as_plain, environment, say
@@ -24,6 +25,7 @@ from vqvae_course.vqvae import VQVAE, VQVAEConfig
 from vqvae_course.vqvae2 import VQVAE2, VQVAE2Config
 
 EXAMPLE = "vqvae-course train --preset cifar10 --data folder:pictures --size 32 --out runs/pictures"
+MODELS = ("vqvae", "vqvae2")
 LATENTS_A_CODE = 64  # for k-means
 SHOWN = 8
 
@@ -31,27 +33,35 @@ SHOWN = 8
 def main(arguments: Sequence[str]) -> None:
     """Read the options and train."""
     default = defaults(arguments)
-    options = parse(type(default), arguments, "train", EXAMPLE, default)
+    options = parse(type(default), arguments, "train", EXAMPLE, steps_count(default, arguments))
     with together(options.timeout):
         train(options)
 
 
 def defaults(arguments: Sequence[str]) -> TrainVQVAE:
     """Return the options before any is given: those of the run to resume, else of the preset, else of the model."""
-    if "--resume" in arguments:
-        run = Run(given(arguments, "--out") or TrainVQVAE.out)
-        saved = run.read_json("train.json", "train")["options"]
-        kind = TrainVQVAE2 if saved.get("model") == "vqvae2" else TrainVQVAE
-        return replace(from_plain(kind, saved), out=run.folder)
     usual = "quick-hierarchy" if given(arguments, "--model") == "vqvae2" else "quick"
     preset = given(arguments, "--preset") or usual
     if preset not in PRESETS:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
     chosen = PRESETS[preset](device_from(given(arguments, "--device")))
+    if data := given(arguments, "--data"):
+        chosen = replace(chosen, out=Path("runs") / Path(data.removeprefix("folder:")).name)
     model = given(arguments, "--model") or chosen.model
+    if model not in MODELS:
+        raise ValueError(f"model must be one of {', '.join(MODELS)}, got {model!r}")
     if model != chosen.model:
         raise ValueError(f"model must be {chosen.model} for the preset {preset}, got {model!r}")
-    return chosen
+    if "--resume" not in arguments:
+        return chosen
+    run = Run(given(arguments, "--out") or chosen.out)
+    saved = run.read_json("train.json", "train")["options"]
+    resumed = replace(from_plain(kind_of(saved), saved), out=run.folder)
+    for option in ("model", "preset"):
+        asked, started = given(arguments, f"--{option}"), getattr(resumed, option)
+        if asked not in (None, started):
+            raise ValueError(f"{option} must be {started}, which this run was started with, got {asked!r}")
+    return resumed
 
 
 def train(options: TrainVQVAE) -> None:
@@ -77,7 +87,6 @@ def train(options: TrainVQVAE) -> None:
                 "data": {"name": some.name, "shape": list(some.images.shape[1:]), "train": len(batches.labels)},
                 "environment": environment(device),
             }
-            run.write_json("train.json", about)
             say(
                 f"{type(model).__name__} with {sum(weight.numel() for weight in model.parameters()):,} weights on "
                 f"{len(batches.labels):,} images of {some.name}, {'x'.join(map(str, some.images.shape[1:]))}; "
@@ -95,14 +104,15 @@ def train(options: TrainVQVAE) -> None:
                 lambda: usage(model, as_float(some.images).to(device)),
             )
         step = vqvae2_step if options.model == "vqvae2" else vqvae_step
-        history = fit_in(run, "model", model, batches, step, training, board)
+        write_about = (lambda: run.write_json("train.json", about)) if first else None
+        history = fit_in(run, "model", model, batches, step, training, board, write_about)
         if first:
             x = as_float(shown.images)
             picture = save_pairs(run / "pictures" / "reconstructions.png", x, reconstruct(model, x, device))
             report(history)
             say(
                 f"Wrote {checkpoint}, {run / 'model.csv'} and {picture}.",
-                f"Next: vqvae-course encode --out {run.folder}",
+                f"Next: vqvae-course encode --out {run}",
             )
 
 

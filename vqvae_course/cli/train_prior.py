@@ -7,12 +7,12 @@ from typing import Literal
 
 import torch
 
-from vqvae_course.cli.options import Session, device_from, from_plain, given, parse, quick_training
+from vqvae_course.cli.options import Session, device_from, from_plain, given, parse, quick_training, steps_count
 from vqvae_course.cli.run import Run, RunError, as_plain, environment, say
 from vqvae_course.cli.session import Board, fit_in, report
 from vqvae_course.cli.trained import Trained, open_trained, prior_name
 from vqvae_course.conditional import ConditionalPrior
-from vqvae_course.data import Batches, CodeSet
+from vqvae_course.data import Batches, CodeSet, fingerprint
 from vqvae_course.distributed import agreed, together, world
 from vqvae_course.evaluate import evaluate_prior
 from vqvae_course.pixelcnn import GatedPixelCNN
@@ -57,7 +57,7 @@ class TrainPrior(Session):
 
 def main(arguments: Sequence[str]) -> None:
     """Read the options and train."""
-    options = parse(TrainPrior, arguments, "train-prior", EXAMPLE, defaults(arguments))
+    options = parse(TrainPrior, arguments, "train-prior", EXAMPLE, steps_count(defaults(arguments), arguments))
     with together(options.timeout):
         train_priors(options)
 
@@ -91,14 +91,13 @@ def train_priors(options: TrainPrior) -> None:
             checkpoint = run / f"{prior_name(trained.levels[number])}.pt"
             if checkpoint.exists() and not options.training.resume:
                 raise RunError(f"{checkpoint} is there already: go on with --resume, or delete it to start anew")
+        trained.check_owner()
         agreed(None)  # nobody starts before the first has the folder
         train_codes, test_codes = trained.codes("train"), trained.codes("test")
-        if first:
-            run.write_json("train_prior.json", {"options": as_plain(options), "environment": environment(device)})
         for number in chosen:
             train_level(trained, options, number, train_codes[number], test_codes[number])
         if first:
-            say(f"Next: vqvae-course sample --out {run.folder}")
+            say(f"Next: vqvae-course sample --out {run}")
 
 
 def train_level(trained: Trained, options: TrainPrior, number: int, codes: CodeSet, held_out: CodeSet) -> None:
@@ -122,7 +121,13 @@ def train_level(trained: Trained, options: TrainPrior, number: int, codes: CodeS
         board = Board(trained.run / "tensorboard" / prior_name(name), lambda: preview(trained, prior, codes), dict)
     elif first and options.tensorboard:
         board = Board(trained.run / "tensorboard" / prior_name(name), dict, dict)
-    history = fit_in(trained.run, prior_name(name), prior, batches, prior_step, training, board)
+    about = {
+        "options": as_plain(options),
+        "model": fingerprint(trained.model),
+        "environment": environment(trained.device),
+    }
+    write_about = (lambda: trained.run.write_json("train_prior.json", about)) if first else None
+    history = fit_in(trained.run, prior_name(name), prior, batches, prior_step, training, board, write_about)
     if first:
         report(history)
         say(f"{evaluate_prior(prior, held_out):.4f} nats a code on {len(held_out.labels):,} test images.")

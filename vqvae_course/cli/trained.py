@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from vqvae_course.checkpoint import load_checkpoint
-from vqvae_course.cli.options import TrainVQVAE, TrainVQVAE2, from_plain
-from vqvae_course.cli.run import Run
-from vqvae_course.data import CodeSet, decode_codes, decode_levels, load_codes
+from vqvae_course.cli.options import TrainVQVAE, from_plain, kind_of
+from vqvae_course.cli.run import Run, RunError
+from vqvae_course.data import CodeSet, decode_codes, decode_levels, fingerprint, load_codes
 from vqvae_course.prior import Prior
 from vqvae_course.train import LEVEL_NAMES
+from vqvae_course.vqvae import VQVAE
 from vqvae_course.vqvae2 import VQVAE2
 
 
@@ -59,12 +60,29 @@ class Trained(NamedTuple):
     def codes(self, split: str) -> list[CodeSet]:
         """Return the index maps of a split, top level first."""
         files = [self.run.need(codes_file(split, level), "encode") for level in self.levels]
-        return [load_codes(file, self.model) for file in files]
+        try:
+            return [load_codes(file, self.model) for file in files]
+        except ValueError as error:
+            raise RunError(f"{error}. Here: run `vqvae-course encode --out {self.run}` again") from error
+
+    def check_owner(self) -> None:
+        """Raise ``RunError`` if there are priors, and they were trained on codes of another model."""
+        there = any((self.run / f"{prior_name(level)}.pt").exists() for level in self.levels)
+        if there and self.run.read_json("train_prior.json", "train-prior").get("model") != fingerprint(self.model):
+            raise RunError(
+                f"the prior in {self.run.folder} must belong to {self.run / 'model.pt'}, got one for the codes of "
+                "another model: delete prior*.pt there, then run encode and train-prior again"
+            )
 
     def priors(self) -> list[Prior]:
         """Return the prior of each level, top first."""
+        self.check_owner()
         files = [self.run.need(f"{prior_name(level)}.pt", "train-prior") for level in self.levels]
-        return [load_checkpoint(file, self.device).model for file in files]
+        priors = [load_checkpoint(file, self.device).model for file in files]
+        for file, prior, num_codes in zip(files, priors, self.num_codes, strict=True):
+            if not isinstance(prior, Prior) or prior.num_codes != num_codes:
+                raise RunError(f"{file} must hold a prior over {num_codes} codes, got another {type(prior).__name__}")
+        return priors
 
 
 def codes_file(split: str, level: str) -> str:
@@ -81,11 +99,19 @@ def open_trained(out: str | Path, device: torch.device) -> Trained:
     """Open the folder of a run in which ``train`` has written a checkpoint.
 
     Raises:
-        RunError: If there is none.
+        RunError: If there is none, or what is there does not belong together.
         ValueError: If one of its files is damaged.
     """
     run = Run(out)
     about = run.read_json("train.json", "train")
-    kind = TrainVQVAE2 if about["options"]["model"] == "vqvae2" else TrainVQVAE
-    model = load_checkpoint(run.need("model.pt", "train"), device).model
-    return Trained(run, from_plain(kind, about["options"]), model, tuple(about["data"]["shape"]), device)
+    options = from_plain(kind_of(about["options"]), about["options"])
+    try:
+        channels, height, width = about["data"]["shape"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{run / 'train.json'} must hold the shape (C, H, W) of the data, got none ({error})") from error
+    path = run.need("model.pt", "train")
+    model = load_checkpoint(path, device).model
+    expected = VQVAE2 if options.model == "vqvae2" else VQVAE
+    if not isinstance(model, expected):
+        raise RunError(f"{path} must hold a {expected.__name__}, got a {type(model).__name__}")
+    return Trained(run, options, model, (channels, height, width), device)

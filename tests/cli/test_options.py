@@ -1,0 +1,386 @@
+import dataclasses
+import io
+import re
+import shlex
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.cli.runs import ONE_LEVEL, TWO_LEVELS
+from vqvae_course import __version__
+from vqvae_course import cli as command_line
+from vqvae_course.checkpoint import load_checkpoint
+from vqvae_course.cli import encode, evaluate, reconstruct, sample, train, train_prior
+from vqvae_course.cli.options import TrainVQVAE, device_from, from_plain, given
+from vqvae_course.cli.presets import PRESETS
+from vqvae_course.cli.run import RunError, as_plain
+from vqvae_course.data import load_images
+from vqvae_course.train import TrainConfig
+from vqvae_course.vqvae import VQVAEConfig
+from vqvae_course.vqvae2 import VQVAE2Config
+
+MODULES = {
+    "train": train,
+    "encode": encode,
+    "train-prior": train_prior,
+    "sample": sample,
+    "reconstruct": reconstruct,
+    "evaluate": evaluate,
+}
+EACH_COMMAND = pytest.mark.parametrize("command", MODULES)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def parsed(monkeypatch) -> list:
+    """Stop every command once its options are read, and collect those of the two that train."""
+    options = []
+
+    def stop(*arguments):
+        raise RunError("parsed")
+
+    monkeypatch.setattr(train, "train", options.append)
+    monkeypatch.setattr(train_prior, "train_priors", options.append)
+    for module in (encode, sample, reconstruct, evaluate):
+        monkeypatch.setattr(module, "open_trained", stop)
+    return options
+
+
+def is_parsed(outcome) -> bool:
+    return outcome.status == 0 or outcome.err.endswith(": parsed\n")
+
+
+def described(kind: type) -> dict[str, str]:
+    """Return what the docstring of a dataclass says of each field."""
+    text = kind.__doc__.partition("Attributes:\n")[2]
+    parts = re.split(r"^ {8}(\w+): ", text, flags=re.MULTILINE)
+    return {name: one_line(said) for name, said in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def one_line(text: str) -> str:
+    return " ".join(re.sub("[│╭╮╰╯─]", " ", text).split())
+
+
+# --- help
+
+
+@pytest.mark.parametrize(
+    "arguments", [*((command,) for command in MODULES), ("train", "--model", "vqvae2")], ids=" ".join
+)
+def test_the_help_of_a_command_fits_a_screen_and_shows_an_example(monkeypatch, arguments):
+    monkeypatch.setenv("COLUMNS", "80")
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")  # elsewhere frames are drawn in another way
+    with redirect_stdout(terminal), pytest.raises(SystemExit, match="0"):
+        command_line.main([*arguments, "--help"])
+    terminal.seek(0)
+    lines = terminal.read().splitlines()
+    assert len(lines) <= 60
+    assert one_line(f"Example: {MODULES[arguments[0]].EXAMPLE}") in one_line(" ".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "not_options"),
+    [
+        (VQVAEConfig, "vqvae", {"in_channels", "data_variance"}),
+        (VQVAE2Config, "vqvae2", {"in_channels", "data_variance"}),
+        (TrainConfig, "vqvae", {"checkpoint", "resume"}),
+        (TrainConfig, "vqvae2", {"checkpoint", "resume"}),
+    ],
+)
+def test_every_field_of_a_configuration_is_an_option_with_its_docstring_as_help(
+    cli, monkeypatch, kind, model, not_options
+):
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = one_line(cli("train", "--model", model, "--help-verbose").out)
+    about = described(kind)
+    assert about.keys() == {field.name for field in dataclasses.fields(kind)}
+    for name in about.keys() - not_options:
+        assert re.search(rf"--{name.replace('_', '-')}[ ,]", shown), name
+        assert about[name] in shown
+    for name in {"in-channels", "checkpoint"}:  # the command sets them
+        assert not re.search(rf"--{name}[ ,]", shown)
+    for name in ("data-variance", "resume"):  # the command has its own
+        assert len(re.findall(rf"--{name}[ ,]", shown)) == 1
+
+
+@EACH_COMMAND
+def test_every_option_has_a_help_text_of_its_own(cli, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = one_line(cli(command, "--help-verbose").out)
+    names = re.findall(r" (--[a-z0-9-]+)[ ,]", cli(command, "--help").out)
+    for name in set(names) - {"--help", "--help-verbose"} - {each for each in names if each.startswith("--no-")}:
+        said = re.search(rf"{name}(?:, --no-[a-z-]+)? (?:\[.*?\]+|\{{.*?\}}\S*|[A-Z]+)* ?(.*?) ?\(default:", shown)
+        assert said, name
+        assert said[1].endswith("."), (name, said[1])
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
+def test_without_a_command_all_of_them_are_shown(cli, arguments):
+    outcome = cli(*arguments)
+    assert outcome.status == 0
+    assert all(f"vqvae-course {command} --" in outcome.out for command in MODULES)
+
+
+def test_the_version_is_that_of_the_package(cli):
+    assert cli("--version") == (0, f"{__version__}\n", "")
+
+
+@EACH_COMMAND
+def test_the_example_of_a_command_can_be_typed(cli, parsed, command):
+    program, *arguments = shlex.split(MODULES[command].EXAMPLE)
+    assert program == "vqvae-course"
+    assert arguments[0] == command
+    assert is_parsed(cli(*arguments))
+
+
+def test_the_examples_of_the_overview_can_be_typed(cli, parsed):
+    lines = re.findall(r"(?:vqvae-course|-m vqvae_course) ([a-z-]+ --\w+ .*?)(?:   |\n)", command_line.__doc__)
+    assert len(lines) == len(MODULES) + 1  # and one with torchrun
+    assert all(is_parsed(cli(*shlex.split(line))) for line in lines)
+
+
+# --- presets
+
+
+def test_the_classic_preset_for_cifar10_holds_the_values_of_public_scripts(cli, parsed):
+    assert cli("train", "--preset", "cifar10-classic").status == 0
+    [options] = parsed
+    network, training = options.network, options.training
+    assert (options.data, options.batch_size, options.epochs, options.codebook) == ("cifar10", 32, None, "uniform")
+    assert (training.steps, training.lr, training.log_every, training.schedule) == (5000, 3e-4, 50, "constant")
+    assert (training.betas, training.weight_decay, training.clip) == ((0.9, 0.999), 0.0, None)  # that is Adam
+    assert (network.hidden, network.residual_layers, network.residual_hidden) == (128, 2, 32)
+    assert (network.num_codes, network.code_dim, network.beta, network.downsample) == (512, 64, 0.25, 4)
+    assert (network.quantizer, network.normalize_latents, network.restart_below) == ("gradient", False, 0.0)
+
+
+def test_the_classic_preset_for_mnist_holds_the_values_of_public_scripts(cli, parsed):
+    assert cli("train", "--preset", "mnist-classic").status == 0
+    [options] = parsed
+    network, training = options.network, options.training
+    assert (options.data, options.batch_size, options.epochs) == ("mnist", 128, 10)
+    assert (training.lr, training.schedule, training.betas) == (2e-4, "constant", (0.9, 0.999))
+    assert (network.num_codes, network.code_dim, network.beta, network.quantizer) == (512, 40, 1.0, "gradient")
+    assert options.training_for(60_000).steps == 10 * (60_000 // 128)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_what_its_name_gives_and_survives_json(name):
+    options = PRESETS[name](CPU)
+    assert options.preset == name
+    assert from_plain(type(options), as_plain(options)) == options
+
+
+def test_the_default_preset_follows_the_model(cli, parsed):
+    for arguments in ((), ("--model", "vqvae"), ("--model=vqvae2",)):
+        assert cli("train", *arguments).status == 0
+    assert parsed == [PRESETS["quick"](CPU), PRESETS["quick"](CPU), PRESETS["quick-hierarchy"](CPU)]
+
+
+def test_options_override_the_preset_and_leave_the_rest(cli, parsed):
+    cli("train", "--preset", "cifar10-classic", "--num-codes", 9, "--lr", 0.5, "--out", "here", "--betas", 0.1, 0.2)
+    [options] = parsed
+    usual = PRESETS["cifar10-classic"](CPU)
+    expected = dataclasses.replace(
+        usual,
+        out=Path("here"),
+        network=dataclasses.replace(usual.network, num_codes=9),
+        training=dataclasses.replace(usual.training, lr=0.5, betas=(0.1, 0.2)),
+    )
+    assert options == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "steps"),
+    [
+        ((), 20),
+        (("--steps", 3), 3),
+        (("--epochs", 2), 4),
+        (("--steps", 3, "--epochs", 0.5), 1),
+        (("--epochs", 0.01), 1),
+    ],
+)
+def test_steps_alone_override_the_epochs_of_a_preset(cli, parsed, arguments, steps):
+    cli("train", "--preset", "mnist-classic", *arguments)
+    [options] = parsed
+    assert options.training_for(2 * 128 + 100).steps == steps
+
+
+@pytest.mark.parametrize(
+    ("arguments", "out"),
+    [
+        ((), "runs/glyphs"),
+        (("--data", "scenes"), "runs/scenes"),
+        (("--data", "folder:some/where/pets"), "runs/pets"),
+        (("--preset", "cifar10-classic"), "runs/cifar10-classic"),
+        (("--data=scenes", "--out", "here"), "here"),
+    ],
+)
+def test_a_run_is_named_after_its_data_unless_it_is_told_otherwise(cli, parsed, arguments, out):
+    cli("train", *arguments)
+    assert parsed[0].out == Path(out)
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("dance",), "vqvae-course: the command must be one of train, encode, .*, got 'dance'"),
+        (("train", "--preset", "slow"), "vqvae-course train: preset must be one of quick, .*, got 'slow'"),
+        (("train", "--model", "gan"), "vqvae-course train: model must be one of vqvae, vqvae2, got 'gan'"),
+        (
+            ("train", "--preset", "cifar10", "--model", "vqvae2"),
+            "model must be vqvae for the preset cifar10, got 'vqvae2'",
+        ),
+        (("train", "--device", "warp"), "device must be one that this machine has, got 'warp'"),
+        (("train", "--data", "paintings"), "name must be one of glyphs, scenes, .*, got 'paintings'"),
+        (("train", "--data", "folder:nowhere"), "folder:nowhere must name a folder, and there is none"),
+        (("train", "--batch-size", 999), r"batch_size must lie between 1 and the 26 examples, got 999"),
+        (("train", "--downsample", 8), r"H and W positive multiples of 8, got \(26, 3, 8, 12\)"),
+    ],
+)
+def test_what_does_not_exist_is_refused_in_a_sentence(cli, pets, arguments, message):
+    outcome = cli(*arguments[:1], *(ONE_LEVEL if arguments[0] == "train" else ()), *arguments[1:], "--out", "run")
+    assert outcome.status == 1
+    assert re.search(message, outcome.err)
+    assert len(outcome.err.splitlines()) == 1
+    assert not (pets.parent / "run" / "train.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "--tempo", 3), "Unrecognized options: --tempo"),
+        (("train", "--steps", 0), "steps must be at least 1, got 0"),
+        (("train", "--hidden", 0), "hidden must be at least 1, got 0"),
+        (("train", "--batch-size", 0), "batch_size must be at least 1, got 0"),
+        (("train", "--epochs", 0), "epochs must be positive or None, got 0.0"),
+        (("train", "--seed", -1), "seed must not be negative, got -1"),
+        (("train", "--workers", 2), "workers must be 0 unless data is folder:PATH, got 2 for glyphs"),
+        (("train", "--workers", -1), "workers must not be negative, got -1"),
+        (("train", "--data-variance", 0), "data_variance must be positive or None, got 0.0"),
+        (("train", "--model", "vqvae2", "--num-codes", 5), r"num_codes must have as many entries as strides \(2, 2\)"),
+        (("train-prior", "--level", "attic"), "invalid choice 'attic' for argument '--level'"),
+        (("train-prior", "--batch-size", 0), "batch_size must be at least 1, got 0"),
+        (("sample", "--count", 0), "count must be at least 1, got 0"),
+        (("sample", "--temperature", 0), "temperature must be positive, got 0.0"),
+        (("sample", "--codes", "bigram"), "invalid choice 'bigram'"),
+        (("reconstruct", "--count", 0), "count must be at least 1, got 0"),
+        (("evaluate", "--count", 0), "count must be at least 1, got 0"),
+    ],
+)
+def test_values_out_of_range_are_refused_before_anything_starts(cli, parsed, monkeypatch, arguments, message):
+    monkeypatch.setenv("COLUMNS", "200")
+    outcome = cli(*arguments)
+    assert outcome.status == 2
+    assert re.search(message, one_line(outcome.err))
+    assert "Traceback" not in outcome.err
+    assert parsed == []
+
+
+def test_an_error_that_nobody_expected_is_not_hidden(cli, monkeypatch):
+    def broken(options):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(train, "train", broken)
+    with pytest.raises(ZeroDivisionError):
+        cli("train")
+
+
+def test_a_traceback_can_be_had_of_an_expected_error_too(cli, monkeypatch):
+    monkeypatch.setenv("VQVAE_COURSE_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="preset must be one of"):
+        cli("train", "--preset", "slow")
+
+
+def test_too_little_memory_on_the_device_comes_with_the_cure(cli, monkeypatch):
+    def too_large(options):
+        raise torch.OutOfMemoryError("tried to allocate 80 GiB")
+
+    monkeypatch.setattr(train, "train", too_large)
+    assert cli("train") == (
+        1,
+        "",
+        "vqvae-course train: the device has too little memory (tried to allocate 80 GiB): lower --batch-size\n",
+    )
+
+
+# --- small parts
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [("--out a", "a"), ("--out=a", "a"), ("--out a --out b", "b"), ("--outer a", None), ("--out", None), ("", None)],
+)
+def test_an_option_can_be_read_before_all_of_them_are(words, value):
+    assert given(words.split(), "--out") == value
+
+
+def test_without_a_name_the_device_is_one_that_is_there():
+    assert torch.zeros(2, device=device_from(None)).sum() == 0
+    assert device_from("cpu") == CPU
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [({"seed": None}, "of the right type"), ({"tempo": 3}, "differ in tempo:")]
+)
+def test_options_of_another_version_are_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        from_plain(TrainVQVAE, as_plain(TrainVQVAE()) | change)
+
+
+def test_freed_memory_is_kept_unless_it_is_told_not_to(cli, pets, monkeypatch):
+    calls = []
+    monkeypatch.setattr(train, "keep_freed_memory", lambda: calls.append("train"))
+    for number, options in enumerate(((), ("--keep-memory",))):
+        assert cli("train", "--out", f"run{number}", "--steps", 1, *ONE_LEVEL, *options).status == 0
+    assert calls == ["train"]  # ONE_LEVEL says no
+
+
+# --- what the options do
+
+
+@pytest.mark.parametrize("model", [ONE_LEVEL, TWO_LEVELS], ids=["vqvae", "vqvae2"])
+def test_the_codebook_starts_where_it_is_told_to(cli, pets, monkeypatch, model):
+    started = {}
+
+    def stop(run, name, built, *rest):
+        quantizers = getattr(built, "quantizers", None) or [built.quantizer]
+        started[run.folder.name] = [quantizer.codebook.detach().clone() for quantizer in quantizers]
+        raise RunError("seen")
+
+    monkeypatch.setattr(train, "fit_in", stop)
+    for start in ("kmeans", "normal", "uniform"):
+        assert cli("train", "--out", start, "--codebook", start, *model).err.endswith("seen\n")
+    for kmeans, normal, uniform in zip(started["kmeans"], started["normal"], started["uniform"], strict=True):
+        assert uniform.abs().max() <= 1 / len(uniform)
+        assert uniform.abs().max() > 0.5 / len(uniform)
+        assert 0.4 < float(normal.std()) < 1.6
+        assert normal.abs().max() > 1 / len(normal)
+        assert not torch.equal(kmeans, normal)
+
+
+def test_a_codebook_that_learns_by_gradient_starts_uniform_too(cli, pets, monkeypatch):
+    seen = []
+
+    def stop(run, name, built, *rest):
+        seen.append(built.quantizer.codebook.detach().clone())
+        raise RunError("seen")
+
+    monkeypatch.setattr(train, "fit_in", stop)
+    cli("train", "--codebook", "uniform", *ONE_LEVEL, "--quantizer", "gradient")
+    assert seen[0].abs().max() <= 1 / len(seen[0])
+
+
+@pytest.mark.parametrize("given_variance", [None, 0.3])
+def test_the_variance_is_measured_unless_it_is_given(cli, pets, given_variance):
+    options = () if given_variance is None else ("--data-variance", given_variance)
+    assert cli("train", "--out", "run", "--steps", 1, *ONE_LEVEL, *options).status == 0
+    config = load_checkpoint("run/model.pt").model.config
+    images = load_images("folder:pets").images.double() / 255
+    assert config.data_variance == pytest.approx(given_variance or float(images.var(correction=0)), rel=1e-5)
+    assert config.in_channels == 3
