@@ -52,7 +52,7 @@ execute: $(INSTALLED)  ## refresh the stored outputs: make execute NB=05_trainin
 	@test -n '$(NB)' || { echo 'Which notebook? For instance: make execute NB=05_training_a_vqvae BUDGET=laptop'; exit 1; }
 	VQVAE_COURSE_BUDGET=$(BUDGET) $(BIN)/python -m tools.execute notebooks/$(basename $(notdir $(NB))).ipynb
 
-bench: $(INSTALLED)  ## measure speed against other ways, side by side, into benchmarks/results.md (about ten minutes, on a quiet machine)
+bench: $(INSTALLED)  ## measure speed against other ways, side by side, into benchmarks/results.md (about twenty minutes, on a quiet machine)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import torch
 
+from benchmarks import options as update_options
 from benchmarks import sampling, training
-from benchmarks.measure import interleaved, table
+from benchmarks.measure import interleaved, processor, table
 
 RESULTS = Path(__file__).with_name("results.md")
 # Each large block is then one of its own, and given back as soon as it is freed: what is in use can be read off.
@@ -105,13 +106,6 @@ def sampling_table(measured: list[dict]) -> str:
     return table(header, body)
 
 
-def processor() -> str:
-    """Return the name of the processor."""
-    info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -160,6 +154,8 @@ def main() -> None:
                 ["the same and `vqvae_course`", f"{started['course']:.2f}"],
             ],
         ),
+        f"## {update_options.HEADING}",
+        update_options.section(),
     ]
     RESULTS.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     print(f"Wrote {RESULTS.relative_to(Path.cwd())}")

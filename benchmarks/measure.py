@@ -1,6 +1,7 @@
 """How the benchmarks measure and report: interleaved medians, the peak memory of one call, tables."""
 
 import ctypes
+import platform
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -66,3 +67,25 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     """Return a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def processor() -> str:
+    """Return the name of the processor."""
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def with_section(page: str, heading: str, text: str) -> str:
+    """Return a Markdown page in which this section says this; a new section goes to the end.
+
+    Args:
+        page: The page so far.
+        heading: Without the signs.
+        text: What the section says; it holds no heading of its own.
+    """
+    before, found, rest = page.partition(f"## {heading}\n")
+    if not found:
+        return f"{page.rstrip()}\n\n## {heading}\n\n{text}\n"
+    _, next_heading, after = rest.partition("\n## ")
+    return f"{before}## {heading}\n\n{text}\n{next_heading}{after}"

@@ -1,18 +1,21 @@
 """The benchmarks measure what they say. How fast anything is, no test asks."""
 
+import io
 import json
 import math
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
 import pytest
 import torch
 
-from benchmarks import hierarchy, sampling, training
+from benchmarks import hierarchy, options, quality, sampling, scaling, training
 from benchmarks.__main__ import RESULTS, sampling_table
-from benchmarks.measure import interleaved, peak_mib, table
+from benchmarks.measure import interleaved, peak_mib, table, with_section
+from benchmarks.workers import Worker, train_on_request
 from vqvae_course.data import ImageSet
 from vqvae_course.pixelsnail import CausalAttention
 from vqvae_course.vqvae2 import VQVAE2Config
@@ -103,6 +106,109 @@ def test_the_whole_hierarchy_runs_and_writes_its_numbers_picture_and_checkpoints
     assert set(found["measures"]["samples"]) >= {"agreement", "frechet_distance", "precision", "recall"}
 
 
+TINY = {"hidden": 4, "residual_layers": 0, "num_codes": 5, "code_dim": 2}
+
+
+def test_a_worker_makes_as_many_updates_as_it_is_asked_for(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("0\n2\n1\n"))
+    model, batch, step = options.build({"batch_size": 2, **TINY})
+    updates = []
+    train_on_request(model, batch, lambda model, batch: (updates.append(len(batch.x)), step(model, batch))[1], lr=1e-3)
+    assert updates == [2, 2, 2]
+    assert capsys.readouterr().out.split() == ["done"] * 3
+
+
+def test_what_goes_wrong_in_a_worker_is_not_taken_for_its_end(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("1\n1\n"))
+    model, batch, step = options.build({"batch_size": 2, **TINY})
+    with pytest.raises(ValueError, match="x must have shape"):
+        train_on_request(model, batch._replace(x=batch.x[:, :2]), step, lr=1e-3)
+
+
+def test_speed_options_are_measured_in_processes_of_their_own():
+    network = {"batch_size": 2, **TINY}
+    found = options.measure(network, {options.PLAIN: {}, "kept": {"keep": True, "channels_last": True}}, rounds=1)
+    assert set(found) == {options.PLAIN, "kept"}
+    assert all(row["seconds"] > 0 and row["first"] > 0 for row in found.values())
+    assert "| kept | " in options.speed_table({"tiny": found})
+    assert "MiB" in options.memory_table(found)
+
+
+def test_a_worker_that_fails_is_noticed():
+    worker = Worker("benchmarks.options", [{"batch_size": 2, "hidden": 0}, {}])
+    with pytest.raises(RuntimeError, match="ended with status 1"):
+        worker.update()
+    worker.process.stdin.close()
+    worker.process.stdout.close()
+
+
+@pytest.mark.parametrize("name", [*options.NETWORKS, *options.PRIORS])
+def test_every_network_of_the_options_can_be_built(name):
+    network = (options.NETWORKS | options.PRIORS)[name]
+    _, batch, _ = options.build(network)
+    assert len(batch.x) == network["batch_size"]
+
+
+def test_a_section_is_replaced_and_the_others_stay():
+    page = "line\n\n## a\n\nold\n\n## b\n\nkept\n"
+    assert with_section(page, "a", "new") == page.replace("old", "new")
+    assert with_section(page, "b", "new") == page.replace("kept", "new")
+    assert with_section(page, "c", "new") == page + "\n## c\n\nnew\n"
+
+
+def test_quality_trains_both_presets_and_measures_on_other_images(monkeypatch):
+    for name in ("cifar10-classic", "cifar10"):
+        preset = quality.PRESETS[name]
+
+        def small(device, preset=preset):
+            chosen = preset(device)
+            return replace(chosen, network=replace(chosen.network, **TINY))
+
+        monkeypatch.setitem(quality.PRESETS, name, small)
+    monkeypatch.setattr(quality, "keep_freed_memory", lambda: None)  # it would last for all other tests
+    images = ImageSet(torch.randint(256, (40, 3, 8, 12), dtype=torch.uint8), torch.zeros(40).long(), "noise")
+    found = quality.measure(images, images.take(slice(7)), steps=(1, 2), seeds=1)
+    assert [(run["preset"], run["steps"]) for run in found["runs"]] == [
+        ("cifar10-classic", 1),
+        ("cifar10-classic", 2),
+        ("cifar10", 1),
+        ("cifar10", 2),
+    ]
+    assert found["images"] == [40, 7]
+    assert "| `cifar10` | 2 | " in quality.report(found)
+
+
+def test_every_kind_of_collective_has_a_name():
+    config = scaling.VQVAEConfig(**TINY)
+    kinds = [
+        scaling.kind_of("all_reduce", torch.zeros(5), config),
+        scaling.kind_of("all_reduce", torch.zeros(5, 2), config),
+        scaling.kind_of("all_reduce", torch.zeros(2), config),
+        scaling.kind_of("all_reduce", torch.zeros(()), config),
+        scaling.kind_of("all_gather", torch.zeros(3).long(), config),
+        scaling.kind_of("all_gather", torch.zeros(3, 2), config),
+        scaling.kind_of("broadcast", torch.zeros(3, 2), config),
+    ]
+    assert len(set(kinds)) == 7
+
+
+@pytest.mark.parametrize("name", scaling.FAULTS)
+def test_a_process_alone_has_nothing_to_differ_from_and_every_fault_is_undone(name):
+    shared = {name: getattr(scaling.vqvae_course.quantize, name) for name in scaling.ALONE}
+    images = ImageSet(torch.randint(256, (64, 1, 8, 12), dtype=torch.uint8), torch.zeros(64).long(), "noise")
+    found = scaling.train_with(scaling.FAULTS[name], 2, images, images.take(slice(3)))
+    assert found["drift"] == found["codes_differ"] == 0
+    assert found["normalized_mse"] == found["normalized_mse_of_foreign_codes"] > 0
+    assert {name: getattr(scaling.vqvae_course.quantize, name) for name in scaling.ALONE} == shared
+
+
+@pytest.mark.parametrize(("module", "name"), [(scaling, "scaling"), (quality, "quality_cifar10_jpeg")])
+def test_the_pages_say_what_the_numbers_say(module, name):
+    numbers = RESULTS.with_name(f"{name}.json")
+    found = json.loads(numbers.read_text(encoding="utf-8"))
+    assert numbers.with_suffix(".md").read_text(encoding="utf-8") == module.report(found)
+
+
 def test_the_results_on_the_page_are_stored():
     text = RESULTS.read_text(encoding="utf-8")
     assert text.startswith("Measured on 20")
@@ -112,6 +218,7 @@ def test_the_results_on_the_page_are_stored():
         "## Sampling",
         "## Sampling with attention",
         "## Importing",
+        "## The options of a training update",
     ):
         assert heading in text
     assert "NO" not in text.split()

@@ -61,7 +61,7 @@ def cifar10(device: torch.device) -> TrainVQVAE:
         data="cifar10",
         out=Path("runs/cifar10"),
         network=VQVAEOptions(decay=0.98, normalize_latents=True, restart_below=0.1),
-        training=quick_training(device, steps=2000, lr=6e-3, clip=1.0),
+        training=quick_training(device, steps=2000, lr=5e-3, clip=1.0),
     )
 
 
