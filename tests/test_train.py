@@ -543,3 +543,14 @@ def test_bfloat16_is_near_float32_and_keeps_the_weights_in_float32(build, batche
 def test_an_unknown_precision_is_refused():
     with pytest.raises(ValueError, match='precision must be "float32" or "bfloat16", got \'float16\''):
         quiet(precision="float16")
+
+
+@pytest.mark.slow  # and needs a C++ compiler
+@pytest.mark.filterwarnings("default")  # torch warns itself while it compiles
+@pytest.mark.parametrize("quantizer", ["ema", "gradient"])
+def test_a_compiled_network_learns_nearly_the_same(quantizer):
+    results = {}
+    for compiled in (False, True):
+        model = build_vqvae(quantizer=quantizer, restart_below=0.0, normalize_latents=False)
+        results[compiled] = fit(model, image_batches(), vqvae_step, quiet(steps=6, log_every=2, compile=compiled))
+    assert results[True]["loss"] == pytest.approx(results[False]["loss"], rel=1e-3)
