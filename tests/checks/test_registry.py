@@ -1,4 +1,4 @@
-"""Every exercise has its cells in one notebook and its answers in one test file."""
+"""Every exercise has its cells in one notebook and its answers in one test file; those of the bank have neither."""
 
 import importlib
 import re
@@ -7,10 +7,14 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from vqvae_course.checks import EXERCISES
+from vqvae_course.checks import EXERCISES, check
+from vqvae_course.checks.bank import BANK
+from vqvae_course.checks.report import NOT_ATTEMPTED
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PUBLIC = [name for name, exercise in EXERCISES.items() if not exercise.bank]
+IN_THE_BANK = [name for name, exercise in EXERCISES.items() if exercise.bank]
 
 
 def cells_with(tag: str, path: Path) -> list[str]:
@@ -23,7 +27,7 @@ def notebook_of(chapter: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", EXERCISES)
+@pytest.mark.parametrize("name", PUBLIC)
 def test_exercise_has_stub_check_and_solution_in_its_notebook_alone(name):
     home = notebook_of(EXERCISES[name].chapter)
     for path in NOTEBOOKS:
@@ -38,10 +42,10 @@ def test_exercise_has_stub_check_and_solution_in_its_notebook_alone(name):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_no_notebook_checks_an_unknown_exercise(path):
     for cell in cells_with("check", path):
-        assert cell.partition("check(")[2].partition(")")[0] in EXERCISES
+        assert cell.partition("check(")[2].partition(")")[0] in PUBLIC
 
 
-@pytest.mark.parametrize("name", EXERCISES)
+@pytest.mark.parametrize("name", PUBLIC)
 def test_points_in_the_notebook_are_those_of_the_registry(name):
     cells = nbformat.read(notebook_of(EXERCISES[name].chapter), as_version=4).cells
     stub = next(
@@ -54,7 +58,7 @@ def test_points_in_the_notebook_are_those_of_the_registry(name):
     assert f"{points} point{'s' if points > 1 else ''}*" in task
 
 
-@pytest.mark.parametrize("name", EXERCISES)
+@pytest.mark.parametrize("name", PUBLIC)
 def test_exercise_has_registered_answers(name):
     module = importlib.import_module(f"tests.checks.test_{EXERCISES[name].chapter}")
     assert len(module.answers.right[name]) >= 2
@@ -62,7 +66,44 @@ def test_exercise_has_registered_answers(name):
 
 
 def test_registered_answers_belong_to_exercises_of_their_chapter():
-    for chapter in {exercise.chapter for exercise in EXERCISES.values()}:
+    for chapter in {EXERCISES[name].chapter for name in PUBLIC}:
         answers = importlib.import_module(f"tests.checks.test_{chapter}").answers
         for name in (*answers.right, *answers.wrong):
+            assert name in PUBLIC
             assert EXERCISES[name].chapter == chapter
+
+
+def test_the_bank_has_one_exercise_for_each_notebook_with_exercises():
+    with_exercises = [path.stem.partition("_")[2] for path in NOTEBOOKS if cells_with("exercise", path)]
+    assert list(BANK) == with_exercises
+    assert sorted(EXERCISES[name].chapter for name in IN_THE_BANK) == sorted(with_exercises)
+
+
+@pytest.mark.parametrize("name", IN_THE_BANK)
+def test_bank_exercise_is_in_no_notebook(name):
+    for path in NOTEBOOKS:
+        assert name not in path.read_text(encoding="utf-8"), path.name
+
+
+@pytest.mark.parametrize("name", IN_THE_BANK)
+def test_bank_exercise_has_a_task_and_a_stub(name):
+    module = BANK[EXERCISES[name].chapter]
+    assert module.TITLE
+    difficulty, _, task = module.TASK.partition("\n\n")
+    points = EXERCISES[name].points
+    assert re.fullmatch(rf"\*difficulty [●○]{{3}} · \d+ min · {points} points?\*", difficulty)
+    assert len(task) > 200
+    namespace = {}
+    exec(compile(module.STUB, name, "exec"), namespace)
+    assert namespace[name].__doc__
+    assert check(name, namespace[name]).status == NOT_ATTEMPTED
+
+
+@pytest.mark.parametrize("name", IN_THE_BANK)
+def test_the_points_of_a_bank_rubric_add_up(name):
+    module = BANK[EXERCISES[name].chapter]
+    criteria = re.findall(r"^- \*\*(\d+) points?\*\*: ", module.RUBRIC, re.M)
+    assert 2 <= len(criteria) <= 4
+    assert len(criteria) == module.RUBRIC.count("\n- ") + 1
+    assert sum(map(int, criteria)) == module.WRITTEN_POINTS
+    assert "?" in module.QUESTION

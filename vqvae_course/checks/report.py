@@ -80,6 +80,11 @@ class Exercise:
     points: int
     judge: Callable[[Answer], None]
 
+    @property
+    def bank(self) -> bool:
+        """Whether it belongs to the bank for classes that grade, and so to no notebook."""
+        return self.judge.__module__.startswith("vqvae_course.checks.bank.")
+
 
 EXERCISES: dict[str, Exercise] = {}
 

@@ -13,6 +13,8 @@ Each says what to run next. `vqvae-course COMMAND --help` lists all options of a
 `--help-verbose` explains them. A run that was interrupted goes on with `--resume`. Several processes:
 
   torchrun --nproc_per_node=2 -m vqvae_course train --data glyphs --out runs/glyphs
+
+For those who teach: `assign` turns notebooks into nbgrader assignments, `grade-report` says what grades keep silent.
 """
 
 import errno
@@ -27,7 +29,7 @@ import vqvae_course
 from vqvae_course.distributed import PeerLost
 from vqvae_course.sources import DataUnavailable
 
-COMMANDS = ("train", "encode", "train-prior", "sample", "reconstruct", "evaluate")
+COMMANDS = ("train", "encode", "train-prior", "sample", "reconstruct", "evaluate", "assign", "grade-report")
 EXPECTED = (ValueError, FileNotFoundError, DataUnavailable, FloatingPointError, OSError, PeerLost)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -52,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return complain("", f"the command must be one of {', '.join(COMMANDS)}, got {command!r}")
     module = import_module(f"vqvae_course.cli.{command.replace('-', '_')}")
     try:
-        module.main(rest)
+        return module.main(rest) or 0
     except KeyboardInterrupt as stop:
         complain(command, str(stop) or "stopped")
         return 130
@@ -63,7 +65,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("VQVAE_COURSE_TRACEBACK") or not (known or isinstance(error, EXPECTED)):
             raise
         return complain(command, known or str(error))
-    return 0
 
 
 def disk_full(error: BaseException | None) -> str | None:

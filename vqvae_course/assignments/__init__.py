@@ -1,0 +1,1 @@
+"""Assignments for classes: notebooks turned into what nbgrader releases, collects and grades."""

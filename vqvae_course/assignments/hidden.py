@@ -1,0 +1,67 @@
+"""What runs when answers are graded, and only then: the check once more, and that nobody has rewritten the check."""
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+
+from vqvae_course import checks
+from vqvae_course.checks import answer, report
+
+TIMES = 2  # each with fresh random inputs
+
+
+class Tampered(AssertionError):
+    """A check is no longer what it is in the installed package."""
+
+
+def check_again(name: str, function: Callable) -> None:
+    """Check an answer on fresh random inputs with the checks as they are installed.
+
+    Args:
+        name: Of the exercise.
+        function: The answer.
+
+    Raises:
+        CheckFailed: If the answer is not right.
+        Tampered: If something in this kernel has replaced a part of the checks.
+    """
+    registered = report.EXERCISES[name]
+    chapter = sys.modules.get(f"vqvae_course.checks.{registered.chapter}")
+    bank = sys.modules.get(f"vqvae_course.checks.bank.{registered.chapter}")
+    chapters = [module for module in (chapter, bank) if module is not None]
+    for module in (checks, report, answer, *chapters):
+        must_be_untouched(module)
+    if registered.judge not in [getattr(module, name, None) for module in chapters]:
+        raise Tampered(f"the judge of {name} is not the installed one")
+    for _ in range(TIMES):
+        report.run(name, function, strict=True)
+
+
+def must_be_untouched(module: ModuleType) -> None:
+    """Raise ``Tampered`` where a function or method of a module is not what its file says."""
+    for path, code in _compiled(module).items():
+        found = module
+        for part in path.split("."):
+            found = inspect.unwrap(vars(found)[part]) if part in vars(found) else None
+            found = getattr(found, "__func__", getattr(found, "fget", None) or found)
+            if found is None:
+                break
+        if not isinstance(found, FunctionType) or found.__code__ != code:
+            raise Tampered(f"{module.__name__}.{path} is not what is installed")
+
+
+def _compiled(module: ModuleType) -> dict[str, CodeType]:
+    """Return the code of each function and method of a module as its file has it."""
+    source = Path(module.__file__).read_text(encoding="utf-8")
+    return dict(_inside(compile(source, module.__file__, "exec", dont_inherit=True)))
+
+
+def _inside(code: CodeType) -> Iterator[tuple[str, CodeType]]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType) and "<" not in constant.co_qualname:
+            if constant.co_flags & inspect.CO_NEWLOCALS and constant.co_flags & inspect.CO_OPTIMIZED:
+                yield constant.co_qualname, constant
+            else:  # a class
+                yield from _inside(constant)
