@@ -15,15 +15,15 @@ override VQVAE_COURSE_DATA := $(shell $(PYTHON) -c 'import os, sys; print(os.pat
 export VQVAE_COURSE_DATA
 endif
 
-.PHONY: help book test lint units notebooks site links lab execute bench clean
+.PHONY: help book test lint units notebooks site browser links slides pdf lab execute bench release-check clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 book: _build/html/index.html  ## run the quickstart here, build the book, print the page to open
 	@printf '\nOpen  file://%s\n' '$(CURDIR)/$<'
 
-test: lint units notebooks site  ## everything CI runs: the next four
+test: lint units notebooks site browser  ## everything CI runs: the next five
 
 lint: $(INSTALLED)  ## code style and spelling
 	$(BIN)/ruff check
@@ -42,8 +42,20 @@ site: $(INSTALLED)  ## the book from the stored outputs, as published; warnings,
 	$(BIN)/jupyter-book build . --path-output _build/site -W -n --keep-going -q > /dev/null
 	$(BIN)/python -m tools.check_links _build/site/_build/html
 
+browser: site  ## every page of that book in a browser: no network, phone, dark mode, keyboard; skipped where there is no Chromium
+	$(BIN)/python -m pytest -m browser tests/test_browser.py
+
 links: $(INSTALLED)  ## follow every external link; needs the network, and is no part of make test
 	$(BIN)/jupyter-book build . --builder linkcheck --path-output _build/links -q
+
+slides: $(INSTALLED)  ## every notebook as slides that need no network, into _build/slides
+	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps sphinx-revealjs==3.2.1  # carries reveal.js
+	$(BIN)/python -m tools.slides _build/slides
+
+pdf: $(INSTALLED)  ## the whole book in one file, _build/vqvae-course.pdf; needs Chromium, takes about two minutes
+	rm -rf _build/pdf
+	$(BIN)/jupyter-book build . --path-output _build/pdf -q > /dev/null
+	$(BIN)/python -m tools.pdf _build/pdf/_build/html _build/vqvae-course.pdf
 
 lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter-lab
@@ -55,6 +67,9 @@ execute: $(INSTALLED)  ## refresh the stored outputs: make execute NB=05_trainin
 bench: $(INSTALLED)  ## measure speed against other ways, side by side, into benchmarks/results.md (about twenty minutes, on a quiet machine)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r benchmarks/requirements.txt
 	$(BIN)/python -m benchmarks
+
+release-check: $(INSTALLED)  ## before a release: versions and stamps agree, notebooks run against the built wheel elsewhere
+	$(BIN)/python -m tools.release_check
 
 clean:  ## delete what was built; .venv stays
 	rm -rf _build .pytest_cache .ruff_cache

@@ -324,7 +324,7 @@ def test_deleted_cells_are_told_from_lost_marks(course):
     nbformat.write(notebook, handed_in)
     try:
         texts = [one.text for one in grades.findings(folder, "ps1") if one.student == "half"]
-        assert [text[:37] for text in texts] == ["lacks 5 of 10 cells that nbgrader kno"]
+        assert [text[:19] for text in texts] == ["lacks 5 of 10 cells"]
         assert [one for one in grades.repair(folder, "ps1") if one.student == "half"] == []
     finally:
         handed_in.write_bytes(kept)

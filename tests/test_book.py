@@ -1,13 +1,21 @@
 """The book's sources fit together. That it builds without a warning is ``make site``."""
 
+import io
+import re
 from pathlib import Path
 
+import nbformat
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
+from tools import card
 from tools.check_links import broken
 
 ROOT = Path(__file__).parents[1]
+PROSE = [ROOT / "README.md", *sorted((ROOT / "book").glob("*.md")), *sorted((ROOT / "notebooks").glob("*.ipynb"))]
+FIGURE = re.compile(r"^(`{3,}|:{3,})\{(figure|image)\} \S+\n(.*?)^\1", re.M | re.S)
 
 
 def test_every_page_of_the_table_of_contents_is_there():
@@ -23,6 +31,41 @@ def test_every_module_of_the_package_is_described():
     modules = {f"vqvae_course.{path.stem}" for path in package.glob("*.py") if not path.stem.startswith("__")}
     described = (ROOT / "book" / "api.md").read_text(encoding="utf-8")
     assert {module for module in modules if f".. automodule:: {module}\n" not in described} == set()
+
+
+def prose(path):
+    if path.suffix == ".md":
+        return path.read_text(encoding="utf-8")
+    cells = nbformat.read(path, as_version=4).cells
+    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
+# That those which code cells draw have both is in test_notebooks.py.
+@pytest.mark.parametrize("path", PROSE, ids=lambda path: path.stem)
+def test_every_picture_in_the_prose_says_what_it_shows(path):
+    for _, kind, content in FIGURE.findall(prose(path)):
+        options = re.findall(r"^:(\w+): *(.*)", content, re.M)
+        assert len(dict(options).get("alt", "")) > 20, content
+        assert kind == "figure", f"a picture has a caption: {content}"
+        assert re.sub(r"^:\w+:.*", "", content, flags=re.M).strip(), f"there is no caption: {content}"
+    for alt in re.findall(r"!\[(.*?)\]\(", prose(path)):
+        assert len(alt) > 20, alt
+    assert "<img" not in prose(path)
+
+
+@pytest.mark.parametrize("path", ["README.md", "book/intro.md"])
+def test_the_hours_of_the_front_door_are_those_of_the_table(path):
+    minutes = re.findall(r"^\| \[\d+\. .*\| (\d+) \|$", (ROOT / "book" / "intro.md").read_text(encoding="utf-8"), re.M)
+    assert len(minutes) == len(list((ROOT / "notebooks").glob("*.ipynb")))
+    assert f"{sum(map(int, minutes)) / 60:.0f} hours" in (ROOT / path).read_text(encoding="utf-8")
+
+
+def test_the_card_of_a_shared_link_shows_the_picture_of_the_front_page():
+    stored, drawn = (Image.open(file).convert("RGB") for file in (card.CARD, io.BytesIO(card.draw())))
+    assert stored.size == card.SIZE
+    # Another version of matplotlib may place a letter otherwise.
+    difference = np.abs(np.asarray(stored, dtype=float) - np.asarray(drawn, dtype=float)).mean()
+    assert difference < 4, "refresh it: .venv/bin/python -m tools.card"
 
 
 @pytest.mark.parametrize(
@@ -44,3 +87,11 @@ def test_the_link_check_names_what_does_not_work(tmp_path, body, problem):
     (tmp_path / "other.html").write_text('<p id="there">')
     (tmp_path / "page.html").write_text(body)
     assert broken(tmp_path) == ([f"page.html: {problem}"] if problem else [])
+
+
+def test_the_page_for_what_is_missing_links_from_the_root(tmp_path):
+    (tmp_path / "other.html").write_text('<p id="there">')
+    (tmp_path / "404.html").write_text(
+        '<a href="/book/other.html#there"><a href="/book/gone.html"><a href="other.html">'
+    )
+    assert broken(tmp_path) == ["404.html: /book/gone.html does not exist", "404.html: other.html does not exist"]

@@ -10,10 +10,11 @@ import yaml
 import vqvae_course
 
 ROOT = Path(__file__).parents[1]
-REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+REPOSITORY = CONFIG["repository"]["url"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PINS = [line for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines() if line[:1].strip("#")]
-PATTERNS = "*.md *.toml *.yml book/*.md notebooks/*.ipynb vqvae_course/**/*.py tools/*.py .github/**/*.yml"
+PATTERNS = "*.md *.toml *.yml *.cff book/*.md notebooks/*.ipynb vqvae_course/**/*.py tools/*.py .github/**/*.yml"
 TEXTS = [path for pattern in PATTERNS.split() for path in sorted(ROOT.glob(pattern))]
 
 
@@ -33,6 +34,25 @@ def test_the_address_of_the_repository_is_the_same_everywhere(path):
 def test_the_address_is_where_readers_look_for_it():
     assert PROJECT["urls"]["Repository"] == REPOSITORY
     assert REPOSITORY in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_book_is_published_where_the_repository_is():
+    owner, repository = REPOSITORY.split("/")[-2:]
+    assert CONFIG["html"]["baseurl"] == f"https://{owner}.github.io/{repository}/"
+    assert CONFIG["html"]["baseurl"] in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_citation_names_this_version_of_this_course():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    entry = re.search(r"^## (\S+) — (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["message"]
+    assert citation["title"] == CONFIG["title"] == CONFIG["sphinx"]["config"]["ogp_site_name"]
+    assert citation["authors"] == [{"name": CONFIG["author"]}]
+    assert citation["version"] == vqvae_course.__version__
+    assert (citation["version"], citation["date-released"]) == entry.groups()
+    assert citation["url"] == CONFIG["html"]["baseurl"]
+    assert citation["repository-code"] == REPOSITORY
 
 
 def test_the_package_leaves_torch_as_it_finds_it():

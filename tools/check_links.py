@@ -1,5 +1,6 @@
 """Look through built pages for links and anchors that lead nowhere, and for anything loaded from the network."""
 
+import re
 import sys
 from functools import cache
 from pathlib import Path
@@ -28,7 +29,10 @@ def broken(site: Path) -> list[str]:
     for page in sorted(each for each in site.rglob("*.html") if "_static" not in each.parts):
         for tag in read(page).find_all(list(LINKS)):
             address = urlsplit(tag.get(LINKS[tag.name], ""))
-            target = (page.parent / unquote(address.path)).resolve() if address.path else page
+            path = unquote(address.path)
+            if page == site / "404.html" and path:  # shown at any address: its links begin where the book is published
+                path = re.sub("^/[^/]+/", "", path) if path.startswith("/") else f"/{path}"
+            target = (page.parent / path).resolve() if path else page
             if address.scheme in ("http", "https") or address.netloc:
                 loads = tag.name not in ("a", "link") or "stylesheet" in tag.get("rel", [])
                 problem = "is loaded from the network" if loads else ""
