@@ -108,6 +108,18 @@ def test_every_figure_has_a_caption_and_an_alternative_text(code):
 # The tools
 
 
+def test_the_time_for_exercises_is_the_sum_of_their_minutes_and_with_the_reading_that_of_the_front_page(nb, path):
+    text = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
+    minutes = list(map(int, re.findall(r"^\*difficulty .* · (\d+) min · ", text, re.M)))
+    reading = int(re.search(r"\*\*Time:\*\* reading (?:and running )?(\d+) minutes", text).group(1))
+    said = re.search(r"; exercises (\d+) minutes\.", text)
+    exercises = int(said.group(1)) if said else 0
+    assert abs(exercises - sum(minutes)) <= 2  # to the nearest five
+    intro = (ROOT / "book" / "intro.md").read_text(encoding="utf-8")
+    in_all = int(re.search(rf"^\| \[{int(path.stem[:2])}\. .*\| (\d+) \|$", intro, re.M).group(1))
+    assert in_all == reading + exercises
+
+
 def stream(text, name="stdout"):
     return new_output("stream", name=name, text=text)
 
