@@ -82,6 +82,7 @@ def test_a_stub_without_a_solution_is_refused():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--notebooks", "nowhere"], "notebooks must be the folder of the course's notebooks, and there is no nowhere"),
         (["--chapters", "99"], "chapters must be numbers of notebooks"),
         (["--chapters", "00"], "chapters must have exercises"),
         (["--chapters", ""], "chapters must name at least one notebook"),
@@ -255,11 +256,14 @@ def test_the_report_says_what_a_score_of_zero_hides_and_marks_can_be_given_back(
     assert f"perfect: {CHAPTER} {sum(EXERCISES[name].points for name in solutions)} of" in printed
 
     assert main([*arguments, "--repair"]) == 1
-    assert "stripped: 03_straight_through has its marks back on 10 cells" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "stripped: 03_straight_through has its marks back on 10 cells" in printed
+    assert "nbgrader autograde ps1 --force" in printed
     nbgrader(folder, "autograde", "ps1", "--student", "stripped", "--force")
     nbgrader(folder, "export", "--to", "grades.csv")
     assert scored(folder)["stripped"] == scored(folder)["perfect"]
     assert {one.student for one in grades.findings(folder, "ps1")} == {"hostile"}
+    assert (folder / "as_handed_in" / "stripped" / "ps1" / f"{CHAPTER}.ipynb").exists()
 
 
 def with_output(folder: Path, student: str, **output) -> None:

@@ -15,7 +15,8 @@ HAND_IN = """\
 > **An assignment.** Write each answer where the function says `raise NotImplementedError`, and run the cell below \
 it: it says what is wrong. Cells that check are locked, and replaced by fresh ones before they count; more checks run \
 when the answers are graded. Do not rename, split or copy cells, and hand in the notebook under its own name. \
-Before that, choose *Restart and run all* once: what you hand in is run from top to bottom."""
+Before that, choose *Restart and run all* once: what you hand in is run from top to bottom. A check that is not \
+content ends in a red traceback; its last line says why. Exercises *for a grade* may stand at the very end."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def extra_cells(extra: Extra) -> list[NotebookNode]:
     no_reference = "### BEGIN SOLUTION\n# No solution of this exercise is published.\n### END SOLUTION"
     written = f"### BEGIN SOLUTION\n{extra.rubric.strip()}\n### END SOLUTION"
     return [
-        new_markdown_cell(f"### {extra.title}\n\n{extra.task.strip()}", id=f"{extra.name}-text"),
+        new_markdown_cell(f"### For a grade: {extra.title}\n\n{extra.task.strip()}", id=f"{extra.name}-text"),
         answer_cell(f"{extra.name}-stub", extra.name, f"{extra.stub.strip()}\n\n\n{no_reference}"),
         check_cell(f"{extra.name}-check", extra.name, "import vqvae_course.checks.bank  # where this check is\n\n"),
         new_markdown_cell(

@@ -72,8 +72,8 @@ def _examine(course: Path, folder: Path, name: str) -> Iterator[Finding]:
     deleted = set(missing) - {cell.id for cell in handed_in.cells}
     if deleted:
         yield finding(
-            f"lacks {len(deleted)} of {len(wanted(source))} cells that nbgrader knows, which score 0. Copy them back "
-            "from the release by hand, then autograde again with --force."
+            f"lacks {len(deleted)} of {len(wanted(source))} cells that nbgrader knows, which score 0. Copy the "
+            "answers into a fresh copy of the release, then autograde again with --force."
         )
     if len(missing) > len(deleted):
         yield finding(
@@ -81,7 +81,9 @@ def _examine(course: Path, folder: Path, name: str) -> Iterator[Finding]:
             f"gives them 0 points and reports no error. Give the marks back with `vqvae-course grade-report --course "
             f"{course} --assignment {assignment} --repair`, then autograde again with --force."
         )
-    ours = {cell.source for cell in source.cells}
+    released = course / "release" / assignment / f"{name}.ipynb"
+    known = [source, *([nbformat.read(released, as_version=4)] if released.exists() else [])]
+    ours = {cell.source for one in known for cell in one.cells}
     for cell in handed_in.cells:
         marks = cell.metadata.get("nbgrader", {})
         if cell.cell_type != "code" or marks.get("locked") or cell.source in ours:
@@ -124,7 +126,7 @@ def wanted(notebook: NotebookNode) -> dict[str, NotebookNode]:
 def repair(course: Path, assignment: str) -> list[Finding]:
     """Give lost marks back to submitted notebooks, cell by cell with the same id, and say where.
 
-    The marks come from the released version. The notebook as it was handed in stays beside it, as ``NAME.ipynb.lost``.
+    The marks come from the released version. The notebook as it was handed in is kept below ``COURSE/as_handed_in``.
     """
     done = []
     for folder, name in submissions(course, assignment):
@@ -136,7 +138,9 @@ def repair(course: Path, assignment: str) -> list[Finding]:
         lost = [cell for cell in notebook.cells if cell.id in marks and "nbgrader" not in cell.metadata]
         if not lost:
             continue
-        path.with_suffix(".ipynb.lost").write_bytes(path.read_bytes())
+        kept = course / "as_handed_in" / path.relative_to(course / "submitted")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes(path.read_bytes())
         for cell in lost:
             cell.metadata["nbgrader"] = marks[cell.id]
         nbformat.write(notebook, path)

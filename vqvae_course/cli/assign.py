@@ -77,6 +77,8 @@ def chosen(options: Assign) -> list[Path]:
     Raises:
         ValueError: If one of them is not there, or has no exercises.
     """
+    if not options.notebooks.expanduser().is_dir():
+        raise ValueError(f"notebooks must be the folder of the course's notebooks, and there is no {options.notebooks}")
     found = []
     for number in filter(None, (part.strip() for part in options.chapters.split(","))):
         paths = sorted(options.notebooks.expanduser().glob(f"{number.zfill(2)}_*.ipynb"))

@@ -42,5 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     found = grades.findings(course, options.assignment)
     for one in found:
         say(f"LOOK  {one.student}: {one.notebook} {one.text}")
+    if repaired:
+        say(f"Scores are from before the repair. Now, in {course}: nbgrader autograde {options.assignment} --force")
     say(f"{len(found)} things to look at." if found else "Nothing odd.")
-    return 1 if found else 0
+    return 1 if found or repaired else 0
