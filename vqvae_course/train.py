@@ -57,7 +57,7 @@ class TrainConfig:
         precision: What the layers compute in. ``"bfloat16"`` is autocast: weights, statistics and losses stay float32.
         channels_last: Lay images and weights out with the channels innermost, which convolutions read faster.
         fused: Update all weights in one pass of the optimizer.
-        compile: Have ``torch.compile`` write code for this network first; that takes a compiler, and up to a minute.
+        compile: Have ``torch.compile`` write code for this network first; that takes a C++ compiler, and some time.
     """
 
     steps: int
