@@ -16,6 +16,7 @@ from vqvae_course.quantize import (
     kmeans_step,
     laplace_smooth,
     nearest_code,
+    put_codes,
     restart_dead_codes,
     straight_through,
 )
@@ -834,3 +835,12 @@ def test_latents_that_are_not_numbers_still_get_an_index_of_the_codebook():
     indices = nearest_code(z, codebook)
     assert 0 <= int(indices.min()) <= int(indices.max()) < 5
     assert torch.equal(indices[[0, 3]], nearest_code(z[[0, 3]], codebook))
+
+
+@pytest.mark.parametrize("kind", [VectorQuantizer, EMAVectorQuantizer])
+def test_a_whole_codebook_is_replaced_with_the_statistics_behind_it(kind):
+    quantizer, codes = kind(5, 3), torch.randn(5, 3)
+    put_codes(quantizer, codes)
+    assert torch.equal(quantizer.codebook.detach(), codes)
+    if kind is EMAVectorQuantizer:
+        assert torch.equal(quantizer.ema_sum / quantizer.ema_count[:, None], codes)

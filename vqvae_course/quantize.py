@@ -422,6 +422,22 @@ def kmeans_init(z: Tensor, num_codes: int, generator: torch.Generator | None = N
 
 
 @torch.no_grad()
+def put_codes(quantizer: VectorQuantizer | EMAVectorQuantizer, codes: Tensor) -> None:
+    """Replace the whole codebook, with the statistics behind it.
+
+    Args:
+        quantizer: With a codebook learned by gradient or by running means.
+        codes: (K, D).
+
+    Explained in notebook 07.
+    """
+    if isinstance(quantizer, EMAVectorQuantizer):
+        quantizer.reset_codes(torch.arange(len(codes), device=codes.device), codes)
+    else:
+        quantizer.codebook.copy_(codes)
+
+
+@torch.no_grad()
 def kmeans_start(
     quantizer: VectorQuantizer | EMAVectorQuantizer, z_e: Tensor, generator: torch.Generator | None = None
 ) -> None:
@@ -440,11 +456,7 @@ def kmeans_start(
     Explained in notebook 07.
     """
     z = gathered(quantizer.to_rows(z_e.detach()).float())
-    codes = from_first(kmeans_init(z, quantizer.num_codes, generator))
-    if isinstance(quantizer, EMAVectorQuantizer):
-        quantizer.reset_codes(torch.arange(len(codes), device=codes.device), codes)
-    else:
-        quantizer.codebook.copy_(codes)
+    put_codes(quantizer, from_first(kmeans_init(z, quantizer.num_codes, generator)))
 
 
 @torch.no_grad()
