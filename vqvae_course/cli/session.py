@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from vqvae_course.cli.run import HistoryFile, Run, say
@@ -96,6 +97,17 @@ class Board:
             self.writer.close()
 
 
+def announce(model: nn.Module, data: str, training: TrainConfig, batch_size: int, device: torch.device) -> None:
+    """Print what will be trained, on what, and where."""
+    weights = sum(weight.numel() for weight in model.parameters())
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    processes = f", {world().size} processes" if world().size > 1 else ""
+    say(
+        f"{type(model).__name__} with {weights:,} weights on {data}; {training.steps:,} updates of {batch_size}.",
+        f"Device: {where}, {torch.get_num_threads()} CPU threads, {training.precision}{processes}.",
+    )
+
+
 def fit_in(
     run: Run,
     name: str,
@@ -123,13 +135,15 @@ def fit_in(
     """
     checkpoint = run / f"{name}.pt"
     watchers = [HistoryFile(run / f"{name}.csv"), *([board] if board else [])] if world().rank == 0 else []
-    notes = [about] if about else []
-    if notes and not (config.resume and checkpoint.exists()):
-        notes.pop()()
+    resumes = config.resume and checkpoint.exists()
+    if about and not resumes:
+        about()
 
     def on_entry(history: History) -> None:
-        if notes:  # the first call of a resumed run
-            notes.pop()()
+        nonlocal resumes
+        if about and resumes:  # the first call of a resumed run: what was asked for fits the checkpoint
+            about()
+        resumes = False
         for watcher in watchers:
             watcher(history)
 

@@ -13,11 +13,11 @@ from vqvae_course.cli.options import TrainVQVAE, device_from, from_plain, given,
 from vqvae_course.cli.pictures import save_pairs
 from vqvae_course.cli.presets import PRESETS
 from vqvae_course.cli.run import Run, RunError, as_plain, environment, say
-from vqvae_course.cli.session import Board, fit_in, report
+from vqvae_course.cli.session import Board, announce, fit_in, report
 from vqvae_course.data import Batches, ImageSet, as_float, load_images, part_of
 from vqvae_course.distributed import agreed, together, world
 from vqvae_course.metrics import data_variance
-from vqvae_course.quantize import EMAVectorQuantizer
+from vqvae_course.quantize import put_codes
 from vqvae_course.runtime import eval_mode, keep_freed_memory, seed_everything
 from vqvae_course.stream import FolderStream
 from vqvae_course.train import LEVEL_NAMES, vqvae2_step, vqvae_step
@@ -87,12 +87,9 @@ def train(options: TrainVQVAE) -> None:
                 "data": {"name": some.name, "shape": list(some.images.shape[1:]), "train": len(batches.labels)},
                 "environment": environment(device),
             }
-            say(
-                f"{type(model).__name__} with {sum(weight.numel() for weight in model.parameters()):,} weights on "
-                f"{len(batches.labels):,} images of {some.name}, {'x'.join(map(str, some.images.shape[1:]))}; "
-                f"{training.steps:,} updates of {options.batch_size}.",
-                f"Device: {about['environment']['device']}, {torch.get_num_threads()} CPU threads, {training.precision}"
-                + (f", {world().size} processes." if world().size > 1 else "."),
+            size = "x".join(map(str, some.images.shape[1:]))
+            announce(
+                model, f"{len(batches.labels):,} images of {some.name}, {size}", training, options.batch_size, device
             )
         shown = test_images(options, SHOWN) if first else None
         board = None
@@ -152,11 +149,7 @@ def start_codebook(model: VQVAE | VQVAE2, options: TrainVQVAE, images: ImageSet,
     quantizers = list(model.quantizers) if isinstance(model, VQVAE2) else [model.quantizer]
     if options.codebook == "uniform":
         for quantizer in quantizers:
-            codes = torch.empty_like(quantizer.codebook).uniform_(-1, 1) / quantizer.num_codes
-            if isinstance(quantizer, EMAVectorQuantizer):
-                quantizer.reset_codes(torch.arange(len(codes), device=device), codes)
-            else:
-                quantizer.codebook.data.copy_(codes)
+            put_codes(quantizer, torch.empty_like(quantizer.codebook).uniform_(-1, 1) / quantizer.num_codes)
     if options.codebook != "kmeans":
         return
     stride = prod(options.network.strides) if isinstance(model, VQVAE2) else options.network.downsample

@@ -9,7 +9,7 @@ import torch
 
 from vqvae_course.cli.options import Session, device_from, from_plain, given, parse, quick_training, steps_count
 from vqvae_course.cli.run import Run, RunError, as_plain, environment, say
-from vqvae_course.cli.session import Board, fit_in, report
+from vqvae_course.cli.session import Board, announce, fit_in, report
 from vqvae_course.cli.trained import Trained, open_trained, prior_name
 from vqvae_course.conditional import ConditionalPrior
 from vqvae_course.data import Batches, CodeSet, fingerprint
@@ -109,18 +109,12 @@ def train_level(trained: Trained, options: TrainPrior, number: int, codes: CodeS
     batches = Batches(codes, options.batch_size, generator, trained.device, tuple(world()))
     training = options.training_for(len(codes.labels))
     if first:
-        say(
-            f"{type(prior).__name__} of {sum(weight.numel() for weight in prior.parameters()):,} weights on "
-            f"{len(codes.labels):,} {name + ' ' if name else ''}maps of {'x'.join(map(str, codes.indices.shape[1:]))} "
-            f"codes; {training.steps:,} updates of {options.batch_size}.",
-            f"Device: {trained.device.type}, {torch.get_num_threads()} CPU threads, {training.precision}"
-            + (f", {world().size} processes." if world().size > 1 else "."),
-        )
+        size = "x".join(map(str, codes.indices.shape[1:]))
+        what = f"{len(codes.labels):,} {name + ' ' if name else ''}maps of {size} codes"
+        announce(prior, what, training, options.batch_size, trained.device)
     board = None
-    if first and options.tensorboard and number == 0:
+    if first and options.tensorboard:
         board = Board(trained.run / "tensorboard" / prior_name(name), lambda: preview(trained, prior, codes), dict)
-    elif first and options.tensorboard:
-        board = Board(trained.run / "tensorboard" / prior_name(name), dict, dict)
     about = {
         "options": as_plain(options),
         "model": fingerprint(trained.model),
