@@ -1,15 +1,13 @@
 """``vqvae-course encode``: from images to index maps."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from vqvae_course.cli.options import device_from, parse
-from vqvae_course.cli.run import say
+from vqvae_course.cli.run import images_bar, say
 from vqvae_course.cli.trained import Trained, codes_file, open_trained
 from vqvae_course.data import CodeSet, ImageSet, encode_dataset, encode_levels, load_images, save_codes
 from vqvae_course.metrics import latent_bits, perplexity
@@ -56,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
 def encode(trained: Trained, split: str) -> list[CodeSet]:
     """Return the index maps of a split, top level first, part by part where the pictures are read as they come."""
     parts = []
-    with tqdm(unit=" images", leave=False, file=sys.stdout, mininterval=0.5) as bar:
+    with images_bar() as bar:
         for images, total in images_of(trained, split):
             bar.total = total
             parts.append(_encode(trained, images))

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from vqvae_course.cli.options import device_from, parse
-from vqvae_course.cli.run import environment, say
+from vqvae_course.cli.run import environment, images_bar, say
 from vqvae_course.cli.train import reconstruct, test_images
 from vqvae_course.cli.trained import Trained, open_trained, prior_name
 from vqvae_course.data import CodeSet, ImageSet, as_float
@@ -72,8 +72,12 @@ def mean_ssim(trained: Trained, images: ImageSet, batch_size: int = 500) -> floa
     """Return the structural similarity averaged over images; None if they are smaller than its window."""
     if min(trained.shape[1:]) < 11:
         return None
-    parts = [as_float(part) for part in images.images.split(batch_size)]
-    weighted = [float(ssim(x, reconstruct(trained.model, x, trained.device))) * len(x) for x in parts]
+    weighted = []
+    with images_bar(len(images.images)) as bar:
+        for part in images.images.split(batch_size):
+            x = as_float(part)
+            weighted.append(float(ssim(x, reconstruct(trained.model, x, trained.device))) * len(x))
+            bar.update(len(x))
     return fsum(weighted) / len(images.images)
 
 

@@ -12,7 +12,7 @@ from torchvision.transforms.v2 import functional as transform
 
 from vqvae_course.cli.options import device_from, parse
 from vqvae_course.cli.pictures import save_pairs
-from vqvae_course.cli.run import say
+from vqvae_course.cli.run import images_bar, say
 from vqvae_course.cli.train import reconstruct, test_images
 from vqvae_course.cli.trained import open_trained
 from vqvae_course.data import as_float
@@ -55,7 +55,12 @@ def main(arguments: Sequence[str]) -> None:
         x = as_float(test_images(trained.options, options.count).images)
     else:
         x = own_pictures(options.pictures.expanduser(), options.count, trained.shape)
-    x_hat = torch.cat([reconstruct(trained.model, part, device) for part in x.split(100)])
+    parts = []
+    with images_bar(len(x)) as bar:
+        for part in x.split(100):
+            parts.append(reconstruct(trained.model, part, device))
+            bar.update(len(part))
+    x_hat = torch.cat(parts)
     path = options.picture or trained.run / "pictures" / ("own.png" if options.pictures else "reconstructions.png")
     say(f"{len(x)} images, PSNR {float(psnr(x, x_hat)):.1f} dB.", f"Wrote {save_pairs(path, x, x_hat)}.")
 

@@ -5,6 +5,7 @@ import io
 import json
 import platform
 import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 import torchvision
 from filelock import FileLock, Timeout
+from tqdm import tqdm
 
 import vqvae_course
 from vqvae_course.runtime import whole_file
@@ -155,6 +157,11 @@ def _as_csv(rows: list[list[Any]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
+
+
+def images_bar(total: int | None = None) -> tqdm:
+    """Return a progress bar that counts images, with images a second and the time left."""
+    return tqdm(total=total, unit=" images", leave=False, file=sys.stdout, mininterval=0.5)
 
 
 def say(*lines: str) -> None:
