@@ -147,6 +147,7 @@ def test_global_state_is_left_alone():
     assert (sys.stdin, sys.stdout) == (stdin, written)
 
 
+@pytest.mark.usefixtures("fresh_inputs")
 def test_every_check_draws_fresh_inputs():
     seen = []
     for _ in range(2):

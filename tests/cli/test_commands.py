@@ -21,6 +21,7 @@ from vqvae_course.evaluate import evaluate_prior, evaluate_vqvae, evaluate_vqvae
 from vqvae_course.pixelcnn import GatedPixelCNN
 from vqvae_course.pixelsnail import PixelSNAIL
 from vqvae_course.sample import sample, sample_levels
+from vqvae_course.vqvae import VQVAE
 
 BOTH = pytest.mark.parametrize("options", [ONE_LEVEL, TWO_LEVELS], ids=["vqvae", "vqvae2"])
 
@@ -111,6 +112,16 @@ def test_the_progress_bar_is_there_unless_it_is_told_not_to(cli, pets):
     for number, options in enumerate(((), ("--progress",))):
         outcome = cli("train", "--out", f"run{number}", "--steps", 2, *ONE_LEVEL, *options)
         assert ("updates/s" in outcome.out) is bool(options)  # ONE_LEVEL says no
+
+
+def test_codes_start_from_images_of_all_classes(cli, pets, monkeypatch):
+    started, start = [], VQVAE.init_codebook
+    monkeypatch.setattr(VQVAE, "init_codebook", lambda model, x: (started.append(x), start(model, x)))
+    assert cli("train", "--out", "run", "--steps", 2, *ONE_LEVEL, "--codebook", "kmeans").status == 0
+    images = load_images("folder:pets", "train")  # sorted by class
+    rows = [int((as_float(images.images) == x).flatten(1).all(dim=1).nonzero()) for x in started[0]]
+    assert len(set(rows)) == len(rows) < N_TRAIN
+    assert set(images.labels[rows].tolist()) == set(range(CLASSES))
 
 
 def test_epochs_are_passes_over_the_data(cli, pets):

@@ -151,6 +151,11 @@ def recognise(got: float | Tensor, known: Iterable[tuple[Any, str, str]], tolera
             raise Mistake(message, hint)
 
 
+def reseed() -> None:
+    """Let every check draw fresh inputs, whatever seed the notebook has set."""
+    torch.random.default_generator.seed()
+
+
 class _InputAsked(BaseException):
     pass
 
@@ -188,7 +193,7 @@ def sheltered() -> Iterator[Beginning]:
         raise _InputAsked
 
     builtins.input, getpass.getpass, sys.stdin = refuse, refuse, _Deaf()
-    torch.random.default_generator.seed()  # fresh inputs at every check, whatever seed the notebook has set
+    reseed()
     try:
         with redirect_stdout(printed), redirect_stderr(printed), warnings.catch_warnings():
             warnings.simplefilter("ignore")

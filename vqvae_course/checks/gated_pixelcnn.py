@@ -537,7 +537,7 @@ def class_bias(answer: Answer) -> None:
 def nll(answer: Answer) -> None:
     """Judge ``nll(logits, indices)``: the mean of minus log softmax at the right code, in nats."""
     for batch, codes, height, width in ((2, 5, 3, 4), (3, 2, 1, 6), (1, 7, 4, 2), (4, 4, 4, 4)):
-        logits = 2 * torch.randn(batch, codes, height, width) + torch.randn(batch, 1, height, width)
+        logits = 2 * torch.randn(batch, codes, height, width) + 3 + torch.randn(batch, 1, height, width)
         indices = torch.randint(codes, (batch, height, width))
         got = answer.number(logits.clone().requires_grad_() if batch == 3 else logits, indices)
         log_p = logits.double().log_softmax(dim=1)

@@ -55,7 +55,7 @@ def _judge_value(answer: Answer, z_e: Tensor, e_k: Tensor) -> Tensor:
     if bool((error <= 8 * torch.finfo(z.dtype).eps * (z.abs() + e.abs())).all()):
         return value
     into_codes = value.requires_grad and value.grad_fn is not None and _gradients(value, z_e, e_k, None)[1] is not None
-    if into_codes and torch.allclose(value.detach(), z, rtol=1e-4):
+    if into_codes and torch.allclose(value.detach(), z, rtol=1e-4, atol=1e-5):
         raise Mistake(
             "Latents and codes have changed places: the value is that of z_e, and the gradient goes to e_k.",
             "Which of the two shall the decoder be given? Which one shall learn from it?",

@@ -28,6 +28,7 @@ EXAMPLE = "vqvae-course train --preset cifar10 --data folder:pictures --size 32 
 MODELS = ("vqvae", "vqvae2")
 LATENTS_A_CODE = 64  # for k-means
 SHOWN = 8
+WATCHED = 256  # images whose codes TensorBoard counts
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -95,10 +96,11 @@ def train(options: TrainVQVAE) -> None:
         board = None
         if first and options.tensorboard:
             x = as_float(shown.images)
+            watched = as_float(some_of(some, WATCHED, options.seed).images).to(device)
             board = Board(
                 run / "tensorboard",
                 lambda: {"reconstructions": torch.cat([x, reconstruct(model, x, device)])},
-                lambda: usage(model, as_float(some.images).to(device)),
+                lambda: usage(model, watched),
             )
         step = vqvae2_step if options.model == "vqvae2" else vqvae_step
         write_about = (lambda: run.write_json("train.json", about)) if first else None
@@ -158,7 +160,7 @@ def start_codebook(model: VQVAE | VQVAE2, options: TrainVQVAE, images: ImageSet,
     count = min(len(images.images), max(wanted, options.batch_size))
     count -= count % world().size
     part = part_of(count, world())
-    model.init_codebook(as_float(images.images[:count][part].to(device)))
+    model.init_codebook(as_float(some_of(images, count, options.seed).images[part].to(device)))
 
 
 def test_images(options: TrainVQVAE, count: int) -> ImageSet:
@@ -166,8 +168,12 @@ def test_images(options: TrainVQVAE, count: int) -> ImageSet:
     if options.workers:
         folder = options.data.removeprefix("folder:")
         return FolderStream(folder, options.size, 1, "test", workers=0).peek(count)
-    images = load_images(options.data, "test", size=options.size)
-    return images.take(torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(0))[:count])
+    return some_of(load_images(options.data, "test", size=options.size), count)
+
+
+def some_of(images: ImageSet, count: int, seed: int = 0) -> ImageSet:
+    """Draw images at random: the first ones of a folder are all of one class."""
+    return images.take(torch.randperm(len(images.labels), generator=torch.Generator().manual_seed(seed))[:count])
 
 
 @torch.no_grad()
@@ -179,7 +185,7 @@ def reconstruct(model: nn.Module, x: Tensor, device: torch.device) -> Tensor:
 
 def usage(model: VQVAE | VQVAE2, x: Tensor) -> dict[str, Tensor]:
     """Return the indices that images choose on each level, for a histogram."""
-    maps = model.encode(x[:256])
+    maps = model.encode(x)
     if isinstance(maps, Tensor):
         return {"usage": maps}
     return {f"usage_{name}": level for name, level in zip(LEVEL_NAMES[len(maps)], maps, strict=True)}
