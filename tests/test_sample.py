@@ -312,10 +312,11 @@ def test_an_interrupted_run_hands_over_what_it_has_and_can_go_on_to_the_same_map
     assert issubclass(SamplingInterrupted, KeyboardInterrupt)
 
 
-def test_a_progress_bar_counts_positions_on_stdout(capsys):
+def test_a_progress_bar_counts_images_on_stdout(capsys):
     sample(build(), (B, H, W), progress=True)
     shown = capsys.readouterr()
-    assert "/24" in shown.out
+    assert f"0.0/{B} images [" in shown.out
+    assert "%" in shown.out
     assert shown.err == ""
     sample(build(), (B, H, W))
     assert capsys.readouterr().out == ""

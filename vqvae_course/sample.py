@@ -1,7 +1,7 @@
 """Ancestral sampling: one code after another in raster order, from any prior."""
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -86,7 +86,7 @@ def sample(
             a ``ConditionalPrior``.
         given: (B, h, w) int64, codes to keep, and -1 where one is to be drawn: the upper half of an
             image to be completed, or what an interrupted run left. None draws all.
-        progress: Show a progress bar over positions.
+        progress: Show a progress bar.
 
     Returns:
         (B, h, w) int64 indices on the prior's device. The prior's mode is left as it was.
@@ -124,7 +124,7 @@ def sample(
             logits_at = _naive_logits(prior, indices, labels, condition)
         done = 0
         try:
-            for i, j in _bar(places, progress):
+            for i, j in _with_bar(places, shape[0], progress):
                 if to_draw[i][j]:
                     drawn = draw(logits_at(i, j), temperature, generator)
                     indices[:, i, j] = torch.where(kept[:, i, j] < 0, drawn, kept[:, i, j])
@@ -137,9 +137,22 @@ def sample(
     return indices
 
 
-def _bar(places: list[tuple[int, int]], progress: bool) -> Iterable[tuple[int, int]]:
+def _with_bar(places: list[tuple[int, int]], images: int, progress: bool) -> Iterator[tuple[int, int]]:
+    """Go through the places; of the images, which all grow at once, a place is so many."""
+    form = "{percentage:3.0f}%|{bar}| {n:.1f}/{total} images [{elapsed}<{remaining}, {rate_fmt}]"
     # stdout, as Jupyter paints stderr red
-    return tqdm(places, disable=not progress, leave=False, file=sys.stdout, mininterval=0.5, unit=" positions")
+    with tqdm(
+        total=images,
+        disable=not progress,
+        leave=False,
+        file=sys.stdout,
+        mininterval=0.5,
+        unit=" images",
+        bar_format=form,
+    ) as bar:
+        for place in places:
+            yield place
+            bar.update(images / len(places))
 
 
 def _naive_logits(

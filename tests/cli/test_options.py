@@ -80,6 +80,12 @@ def test_the_help_of_a_command_fits_a_screen_and_shows_an_example(monkeypatch, a
     assert one_line(f"Example: {MODULES[arguments[0]].EXAMPLE}") in one_line(" ".join(lines))
 
 
+@EACH_COMMAND
+def test_help_explains_where_there_is_room(cli, command):
+    brief, verbose = (cli(command, option).out for option in ("--help", "--help-verbose"))
+    assert (brief == verbose) is (command not in ("train", "train-prior"))
+
+
 @pytest.mark.parametrize(
     ("kind", "model", "not_options"),
     [

@@ -601,7 +601,7 @@ _WRONG_COUNTS: dict[str, Callable[..., int | None]] = {
 @exercise(points=3)
 def ste_bias(answer: Answer) -> None:
     """Judge ``ste_bias(codes)`` by what the estimator does in the case that it returns."""
-    for k, scale in zip((2, 2, 3, 4, 5, 7, 9, 9), itertools.cycle((1.0, 0.05, 30.0)), strict=False):
+    for k, scale in zip((2, 2, 3, 4, 5, 7, 9, 9, 16, 25, 25), itertools.cycle((1.0, 0.05, 30.0)), strict=False):
         gaps = torch.empty(k).uniform_(0.3, 1.5)
         codes = scale * (gaps.cumsum(dim=0) + float(torch.randn(())))
         codes = codes[torch.randperm(k)]

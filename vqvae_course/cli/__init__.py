@@ -9,8 +9,9 @@ A run lives in one folder. These commands, in this order, fill it:
   vqvae-course reconstruct --out runs/glyphs            pictures beside what their codes keep of them
   vqvae-course evaluate --out runs/glyphs               measure everything, as a table and as JSON
 
-Each says what to run next. `vqvae-course COMMAND --help` lists all options of a command on one screen,
-`--help-verbose` explains them. A run that was interrupted goes on with `--resume`. Several processes:
+Each says what to run next. `vqvae-course COMMAND --help` shows all options of a command on one screen;
+`--help-verbose` explains the many of `train` and `train-prior`. A run that was interrupted goes on with
+`--resume`. Several processes:
 
   torchrun --nproc_per_node=2 -m vqvae_course train --data glyphs --out runs/glyphs
 

@@ -148,7 +148,7 @@ def kind_of(saved: dict[str, Any]) -> type[TrainVQVAE]:
 
 
 def parse(kind: type[T], arguments: Sequence[str], command: str, example: str, default: T | None = None) -> T:
-    """Read the options of a command; ``--help`` lists them on a screen, ``--help-verbose`` explains them.
+    """Read the options of a command; ``--help`` explains them, or lists them if there is a screen full of them.
 
     Args:
         kind: A frozen dataclass whose docstring describes the command and its fields.
@@ -158,12 +158,15 @@ def parse(kind: type[T], arguments: Sequence[str], command: str, example: str, d
         default: Where the defaults come from; None takes those of the class.
     """
     summary = kind.__doc__.splitlines()[0]
+    default = kind() if default is None else default
+    if not any(map(is_dataclass, vars(default).values())):  # only options of its own, no groups of them: a few
+        arguments = ["--help-verbose" if word in ("-h", "--help") else word for word in arguments]
     return tyro.cli(
         kind,
         prog=f"vqvae-course {command}",
         description=f"{summary}\n\nExample: {example}",
         args=list(arguments),
-        default=kind() if default is None else default,
+        default=default,
         compact_help=True,
         config=(tyro.conf.OmitArgPrefixes,),
     )
