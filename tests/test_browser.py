@@ -234,6 +234,15 @@ def test_formulas_pictures_navigation_and_search_need_no_network(open_page, addr
     assert faults == []
 
 
+def test_terms_in_other_languages_are_marked_as_such(open_page):
+    page = open_page("book/glossary.html")
+    terms = page.locator("tbody tr").count()
+    assert terms > 100
+    for number, language in ((2, "zh-Hans"), (3, "ar")):
+        assert page.locator(f"tbody td:nth-child({number})[lang={language}]").count() == terms
+        assert page.locator(f"th:nth-child({number})[lang={language}]").count() == 1
+
+
 def test_a_copy_button_copies_the_code(open_page, address, faults):
     page = open_page("notebooks/00_quickstart.html")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])

@@ -61,6 +61,13 @@ def use_address(app: Sphinx, config: Config) -> None:
     config.notfound_context["body"] = config.notfound_context["body"].format(root=root)
 
 
+def name_languages(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
+    """Say which cells of tables are Chinese or Arabic, so that they are read aloud and drawn as such."""
+    cell = r"<(t[dh][^>]*)>(?=<p>[^<]*[{}])"
+    for letters, language in (("\u4e00-\u9fff", 'lang="zh-Hans"'), ("\u0600-\u06ff", 'lang="ar" dir="auto"')):
+        context["body"] = re.sub(cell.format(letters), rf"<\1 {language}>", context.get("body", ""))
+
+
 def repair(app: Sphinx, exception: Exception | None) -> None:
     """Mend what the theme and other extensions write into the pages."""
     if exception or app.builder.format != "html":
@@ -104,6 +111,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", keep_equations, priority=400)  # before napoleon
     app.connect("autodoc-skip-member", skip_fields)
     app.connect("config-inited", use_address, priority=400)
+    app.connect("html-page-context", name_languages)
     app.connect("build-finished", repair)
     app.connect("build-finished", write_index, priority=400)  # before sphinx-external-toc writes its own
     return {"parallel_read_safe": True, "parallel_write_safe": True}
