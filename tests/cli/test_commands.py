@@ -60,7 +60,7 @@ def test_each_command_names_the_next_one_until_everything_is_measured(cli, pets,
     made = {
         "train": ["train.json", "model.pt", "model.csv", "pictures/reconstructions.png"],
         "encode": [],
-        "train-prior": ["train_prior.json"],
+        "train-prior": [],
         "sample": ["pictures/samples_prior.png"],
         "evaluate": ["evaluation.json"],
     }
@@ -77,7 +77,9 @@ def test_each_command_names_the_next_one_until_everything_is_measured(cli, pets,
     assert all(map(is_picture, Path("some folder/pictures").iterdir()))
     levels = ["_top", "_bottom"] if options is TWO_LEVELS else [""]
     for level in levels:
-        assert {f"prior{level}.pt", f"prior{level}.csv"} <= {file.name for file in Path("some folder").iterdir()}
+        assert {f"prior{level}.{kind}" for kind in ("json", "pt", "csv")} <= {
+            file.name for file in Path("some folder").iterdir()
+        }
         assert all(Path("some folder/codes", f"{split}{level}.npz").exists() for split in ("train", "test"))
     assert not list(Path("some folder").rglob(".*.*"))  # nothing half written
 
@@ -403,7 +405,7 @@ def test_no_more_images_are_measured_than_asked_for(cli, whole):
         (("train", "--resume"), "train.json", "train"),
         (("encode",), "train.json", "train"),
         (("train-prior",), "train.json", "train"),
-        (("train-prior", "--resume"), "train_prior.json", "train-prior"),
+        (("train-prior", "--resume"), "prior.json", "train-prior"),
         (("sample",), "train.json", "train"),
         (("reconstruct",), "train.json", "train"),
         (("evaluate",), "train.json", "train"),

@@ -101,10 +101,8 @@ def test_json_that_holds_no_options_is_refused(cli, whole, held):
 def test_options_cut_short_are_refused(cli, whole):
     os.truncate("run/train.json", 100)
     assert_refused(cli, "run", commands("train-prior"), "run/train.json must be JSON, got something damaged")
-    Path("run/train_prior.json").write_text("{")
-    assert_refused(
-        cli, "run", [("train-prior", "--resume")], "run/train_prior.json must be JSON, got something damaged"
-    )
+    Path("run/prior.json").write_text("{")
+    assert_refused(cli, "run", [("train-prior", "--resume")], "run/prior.json must be JSON, got something damaged")
 
 
 def changed(file: str, change: Callable[[dict], object]) -> None:
@@ -134,7 +132,7 @@ def test_options_of_another_version_are_refused(cli, whole, change, message):
 
 
 def test_the_options_of_a_prior_of_another_version_are_refused(cli, whole):
-    changed("run/train_prior.json", lambda about: about["options"].pop("hidden"))
+    changed("run/prior.json", lambda about: about["options"].pop("hidden"))
     assert_refused(cli, "run", [("train-prior", "--resume")], "must be those of this version, but differ in hidden")
 
 
@@ -161,7 +159,7 @@ def test_codes_of_another_model_are_refused_with_the_command_that_makes_new_ones
 
 
 def test_a_prior_over_the_codes_of_another_model_is_refused(cli, other_model):
-    message = "the prior in run must belong to run/model.pt, got one for the codes of another model: delete prior*.pt"
+    message = "run/prior.pt must belong to run/model.pt, got a prior for the codes of another model: delete prior*.pt"
     assert_refused(cli, "run", [("sample",), ("train-prior", "--resume")], message)
     assert cli("encode", "--out", "run").status == 0
     assert_refused(cli, "run", AFTER_PRIOR, message)

@@ -1,4 +1,5 @@
 import csv
+import json
 import os
 import random
 import re
@@ -333,6 +334,19 @@ def test_options_that_do_not_fit_the_checkpoint_of_a_prior_change_nothing(cli, w
     assert message in outcome.err
     assert content("run") == before
     assert cli("train-prior", "--out", "run", "--resume").status == 0
+
+
+def test_the_prior_of_each_level_resumes_with_its_own_options(cli, hierarchy):
+    for level, hidden in (("top", 8), ("bottom", 12)):
+        command = ("train-prior", "--out", "run", "--level", level, "--steps", 10, "--checkpoint-every", 2)
+        with at_update(5, crash), pytest.raises(Crash):
+            cli(*command, *PRIOR, "--hidden", hidden)
+    assert cli("train-prior", "--out", "run", "--resume", "--level", "top").status == 0
+    for level, hidden, steps in (("top", 8, 10), ("bottom", 12, 4)):
+        assert json.loads(Path(f"run/prior_{level}.json").read_text())["options"]["hidden"] == hidden
+        assert load_checkpoint(f"run/prior_{level}.pt").step == steps
+    assert cli("train-prior", "--out", "run", "--resume", "--level", "bottom").status == 0
+    assert load_checkpoint("run/prior_bottom.pt").step == 10
 
 
 # --- streaming

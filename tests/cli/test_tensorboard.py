@@ -52,7 +52,10 @@ def test_a_prior_shows_samples(cli, trained):
 def test_each_level_has_a_board_of_its_own(cli, hierarchy):
     assert cli("train-prior", "--out", "run", "--steps", 4, *PRIOR, "--tensorboard").status == 0
     for level in ("prior_top", "prior_bottom"):
-        assert_holds_the_history(events(f"run/tensorboard/{level}"), f"run/{level}.pt")
+        read = events(f"run/tensorboard/{level}")
+        assert_holds_the_history(read, f"run/{level}.pt")
+        drawn = any(tag.startswith("samples") for tag in read.Tags()["images"])
+        assert drawn is (level == "prior_bottom")  # given the maps above; a top map alone is no image
 
 
 def test_a_resumed_run_shows_each_entry_once(cli, pets):

@@ -32,7 +32,7 @@ class Run:
     - ``train.json``: options of stage 1, the data's shape, versions; enough to repeat it.
     - ``model.pt`` and ``model.csv``: the last checkpoint of stage 1, and what was measured while training.
     - ``codes/``: index maps and labels, one file a split and level.
-    - ``train_prior.json``, ``prior*.pt`` and ``prior*.csv``: the same for the prior, or for that of each level.
+    - ``prior*.json``, ``prior*.pt`` and ``prior*.csv``: the same for the prior, or for that of each level.
     - ``pictures/``: PNG files.
     - ``tensorboard/``: if asked for.
     - ``evaluation.json``: what ``evaluate`` measured.

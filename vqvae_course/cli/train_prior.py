@@ -66,12 +66,21 @@ def defaults(arguments: Sequence[str]) -> TrainPrior:
     """Return the options before any is given: those of the run to resume, else the usual ones."""
     if "--resume" in arguments:
         run = Run(given(arguments, "--out") or TrainPrior.out)
-        saved = run.read_json("train_prior.json", "train-prior")["options"]
+        saved = run.read_json(options_file(run, given(arguments, "--level")), "train-prior")["options"]
         return replace(from_plain(TrainPrior, saved), out=run.folder)
     device = device_from(given(arguments, "--device"))
     return TrainPrior(
         training=quick_training(device, steps=1000, lr=8e-3, weight_decay=0.01, clip=1.0),
     )
+
+
+def options_file(run: Run, level: str | None) -> str:
+    """Return the name of the file with what the prior of a level was started with; of no level, the newest."""
+    if level not in (None, "all"):
+        return f"{prior_name(level)}.json"
+    return max(
+        run.folder.glob("prior*.json"), key=lambda file: file.stat().st_mtime_ns, default=run / "prior.json"
+    ).name
 
 
 def train_priors(options: TrainPrior) -> None:
@@ -120,7 +129,7 @@ def train_level(trained: Trained, options: TrainPrior, number: int, codes: CodeS
         "model": fingerprint(trained.model),
         "environment": environment(trained.device),
     }
-    write_about = (lambda: trained.run.write_json("train_prior.json", about)) if first else None
+    write_about = (lambda: trained.run.write_json(f"{prior_name(name)}.json", about)) if first else None
     history = fit_in(trained.run, prior_name(name), prior, batches, prior_step, training, board, write_about)
     if first:
         report(history)
@@ -147,14 +156,19 @@ def build(trained: Trained, options: TrainPrior, number: int, codes: CodeSet) ->
 
 
 def preview(trained: Trained, prior: Prior, codes: CodeSet) -> dict[str, torch.Tensor]:
-    """Return a few images drawn from a prior, for TensorBoard; of a hierarchy, nothing, since levels are missing."""
-    if len(trained.levels) > 1:
+    """Return a few images for TensorBoard: maps drawn from a prior, those above taken from images.
+
+    Of an upper level there is nothing to see, since the maps below are missing.
+    """
+    if len(codes.above) < len(trained.levels) - 1:
         return {}
-    labels = codes.labels[:16].to(trained.device)
+    rows = torch.randperm(len(codes.labels), generator=torch.Generator().manual_seed(0))[:16]
+    above = tuple(maps[rows].to(trained.device) for maps in codes.above)
     drawn = sample(
         prior,
-        (len(labels), *codes.indices.shape[1:]),
-        labels if prior.num_classes is not None else None,
+        (len(rows), *codes.indices.shape[1:]),
+        codes.labels[rows].to(trained.device) if prior.num_classes is not None else None,
+        prior.condition_from(above),
         generator=torch.Generator().manual_seed(0),
     )
-    return {"samples": trained.decode([drawn])}
+    return {"samples": trained.decode([*above, drawn])}

@@ -67,12 +67,13 @@ class Trained(NamedTuple):
 
     def check_owner(self) -> None:
         """Raise ``RunError`` if there are priors, and they were trained on codes of another model."""
-        there = any((self.run / f"{prior_name(level)}.pt").exists() for level in self.levels)
-        if there and self.run.read_json("train_prior.json", "train-prior").get("model") != fingerprint(self.model):
-            raise RunError(
-                f"the prior in {self.run.folder} must belong to {self.run / 'model.pt'}, got one for the codes of "
-                "another model: delete prior*.pt there, then run encode and train-prior again"
-            )
+        names = [prior_name(level) for level in self.levels]
+        for name in filter(lambda name: (self.run / f"{name}.pt").exists(), names):
+            if self.run.read_json(f"{name}.json", "train-prior").get("model") != fingerprint(self.model):
+                raise RunError(
+                    f"{self.run / name}.pt must belong to {self.run / 'model.pt'}, got a prior for the codes of "
+                    "another model: delete prior*.pt there, then run encode and train-prior again"
+                )
 
     def priors(self) -> list[Prior]:
         """Return the prior of each level, top first."""
