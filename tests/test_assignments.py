@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,9 @@ pytest.importorskip("nbgrader")
 from nbgrader.preprocessors import ClearHiddenTests, ClearMarkScheme, ClearOutput, ClearSolutions
 from traitlets.config import Config
 
-from vqvae_course import checks
+from vqvae_course import check, checks
 from vqvae_course.assignments import grades, hidden
-from vqvae_course.assignments.convert import STUB_NOTE, convert
+from vqvae_course.assignments.convert import STUB_NOTE, check_cell, convert
 from vqvae_course.checks import report, straight_through
 from vqvae_course.checks.report import EXERCISES, CheckFailed
 from vqvae_course.cli import main
@@ -66,7 +67,7 @@ def test_an_assignment_has_every_exercise_with_its_points_and_nothing_stored(pat
         assert "raise NotImplementedError" in answer.source.split("### BEGIN SOLUTION")[0]
         assert test.metadata.nbgrader.grade
         assert test.metadata.nbgrader.locked
-        assert test.source.startswith(f"check({name}, strict=True)\n### BEGIN HIDDEN TESTS")
+        assert test.source.startswith(f'check("{name}", {name}, strict=True)\n### BEGIN HIDDEN TESTS')
     assert all(not cell.get("outputs") and cell.get("execution_count") is None for cell in made.cells)
     assert not any("# @title Solution" in cell.source for cell in made.cells)
     assert len({cell.id for cell in made.cells}) == len(made.cells)
@@ -287,9 +288,18 @@ def with_output(folder: Path, student: str, **output) -> None:
             "could not import something when it was graded (No module named 'torch')",
         ),
         ({"output_type": "stream", "name": "stderr", "text": "warning"}, "printed a warning in straight_through-check"),
+        (
+            {
+                "output_type": "error",
+                "ename": "NameError",
+                "evalue": "name 'check' is not defined",
+                "traceback": [],
+            },
+            "ended straight_through-check in NameError: name 'check' is not defined, which no wrong answer does",
+        ),
     ],
 )
-def test_an_environment_that_lacks_something_is_reported(course, output, said):
+def test_a_check_that_could_not_judge_is_reported(course, output, said):
     folder, _, _ = course
     path = folder / "autograded" / "perfect" / "ps1" / f"{CHAPTER}.ipynb"
     before = path.read_bytes()
@@ -310,7 +320,7 @@ def test_what_was_not_handed_in_or_not_graded_is_reported(course):
         graded.unlink()
         found = {one.student: one.text for one in grades.findings(folder, "ps1")}
         assert "was not handed in" in found["empty"]
-        assert "has not been autograded, or its kernel died" in found["half"]
+        assert "has not been autograded: nbgrader stopped before" in found["half"]
         handed_in.write_text("{", encoding="utf-8")
         found = {one.student: one.text for one in grades.findings(folder, "ps1")}
         assert "is no notebook that can be read" in found["empty"]
@@ -332,6 +342,95 @@ def test_deleted_cells_are_told_from_lost_marks(course):
         assert [one for one in grades.repair(folder, "ps1") if one.student == "half"] == []
     finally:
         handed_in.write_bytes(kept)
+
+
+@pytest.fixture
+def handed_in(course):
+    """Return the notebook of a student who has solved all, which may be changed."""
+    folder, _, _ = course
+    path = folder / "submitted" / "perfect" / "ps1" / f"{CHAPTER}.ipynb"
+    kept = path.read_bytes()
+    yield folder, path, nbformat.read(path, as_version=4)
+    path.write_bytes(kept)
+
+
+def of_perfect(found: list[grades.Finding]) -> list[str]:
+    return [one.text for one in found if one.student == "perfect"]
+
+
+def test_copied_cells_are_reported_and_their_marks_taken_off(handed_in):
+    folder, path, notebook = handed_in
+    place = next(n for n, cell in enumerate(notebook.cells) if grades.grade_id_of(cell) == "straight_through")
+    notebook.cells.insert(place, nbformat.from_dict(notebook.cells[place] | {"id": "copy"}))
+    nbformat.write(notebook, path)
+    [text] = of_perfect(grades.findings(folder, "ps1"))
+    assert "has copies of cells with nbgrader's marks (straight_through)" in text
+    assert of_perfect(grades.repair(folder, "ps1")) == ["has lost them on 1 copies."]
+    assert of_perfect(grades.findings(folder, "ps1")) == []
+    cells = {cell.id: cell for cell in nbformat.read(path, as_version=4).cells}
+    assert grades.grade_id_of(cells["copy"]) == ""
+    assert grades.grade_id_of(notebook.cells[place + 1]) == "straight_through"
+
+
+def test_a_format_that_keeps_ids_elsewhere_is_read_and_repaired(handed_in):
+    folder, path, notebook = handed_in
+    for cell in notebook.cells:
+        cell.metadata = {"id": cell.pop("id")}  # as Colab saves it, and nbgrader's marks lost
+    notebook.nbformat_minor = 0
+    nbformat.write(notebook, path)
+    [text] = of_perfect(grades.findings(folder, "ps1"))
+    assert "has lost nbgrader's marks on 10 of 10 cells" in text
+    assert of_perfect(grades.repair(folder, "ps1")) == ["has its marks back on 10 cells."]
+    assert of_perfect(grades.findings(folder, "ps1")) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "torch.allclose = lambda *a, **k: True",
+        "F.mse_loss = print",
+        "frame = sys._getframe(1)",
+        "inspect.currentframe().f_back",
+        "gc.get_objects()",
+        "check.__globals__",
+    ],
+)
+def test_cells_that_reach_into_what_judges_them_are_reported(handed_in, line):
+    folder, path, notebook = handed_in
+    notebook.cells.append(nbformat.v4.new_code_cell(line))
+    nbformat.write(notebook, path)
+    [text] = of_perfect(grades.findings(folder, "ps1"))
+    assert "has a cell that says" in text
+
+
+@pytest.mark.parametrize(
+    "solution", ["z_q = torch.where(z == 0, e, z)", "y = F.relu(x, inplace=False)", "k = torch.argmin(d, dim=1)"]
+)
+def test_ordinary_cells_are_not_reported(handed_in, solution):
+    folder, path, notebook = handed_in
+    notebook.cells.append(nbformat.v4.new_code_cell(solution))
+    nbformat.write(notebook, path)
+    assert of_perfect(grades.findings(folder, "ps1")) == []
+
+
+def test_an_archive_of_a_learning_platform_is_sorted_into_folders(course):
+    folder, _, _ = course
+    archive = folder / "downloaded" / "ps2" / "archive"
+    archive.mkdir(parents=True)
+    shutil.copy(
+        folder / "submitted" / "perfect" / "ps1" / f"{CHAPTER}.ipynb",
+        archive / f"ps2_alice_attempt_2026-01-30-20-30-10_{CHAPTER}.ipynb",
+    )
+    nbgrader(folder, "zip_collect", "ps2")
+    assert (folder / "submitted" / "alice" / "ps2" / f"{CHAPTER}.ipynb").exists()
+
+
+def test_an_answer_bound_to_its_name_in_another_way_counts():
+    cell = check_cell("some-check", "straight_through")
+    namespace = {"check": check, "straight_through": lambda z_e, e_k: z_e + (e_k - z_e).detach()}
+    exec(cell.source, namespace)
+    with pytest.raises(CheckFailed):
+        exec(cell.source, namespace | {"straight_through": lambda z_e, e_k: z_e})
 
 
 def test_an_unknown_assignment_is_refused(course, capsys):

@@ -944,6 +944,11 @@ def by_the_nearest_two_codes_only(z_e, gradient, codebook, lr):
     return 100
 
 
+@answers.reject("steps_to_switch", "is 50; the code changes later")
+def gives_up_after_half(z_e, gradient, codebook, lr):
+    return min(a_loop(z_e, gradient, codebook, lr), 50)
+
+
 @answers.reject("steps_to_switch", "it is the latent that moves")
 def starts_from_the_code(z_e, gradient, codebook, lr):
     code = codebook[quantize.nearest_code(z_e[None], codebook)][0]
@@ -1014,8 +1019,8 @@ def by_trial(codes):
 
 @answers.accept("ste_bias")
 def barely_beside_the_code(codes):
-    code = codes.min().item()
-    return code, code + 1e-4  # tiny beside codes that lie 30 apart, but not 0
+    code, largest = codes.min().item(), codes.max().item()
+    return code, code + 1e-4 * (largest - code)
 
 
 @answers.accept("ste_bias")
@@ -1085,6 +1090,11 @@ def target_first(codes):
 def codes_taken_as_sorted(codes):
     code, neighbour = codes[:2].tolist()
     return code, code + (neighbour - code) * 0.49
+
+
+@answers.reject("ste_bias", ".")
+def a_thousandth_beside_the_code(codes):
+    return codes.min().item(), codes.min().item() + 0.001
 
 
 @answers.reject("ste_bias", ".")

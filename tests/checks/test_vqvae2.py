@@ -837,7 +837,7 @@ def from_bits(levels, grid):
     return math.ceil(2 ** (bits / math.prod(grid)) - 1e-9)
 
 
-@answers.accept("flat_codes")
+@answers.reject("flat_codes", "misses the whole number by a last digit")
 def plain_ceiling(levels, grid):
     return math.ceil(math.exp(sum(h * w * math.log(k) for h, w, k in levels) / (grid[0] * grid[1])))
 
@@ -857,7 +857,7 @@ def from_the_product(levels, grid):
     return whole if math.isclose(codes, whole, rel_tol=1e-12) else math.floor(codes) + 1
 
 
-@answers.accept("flat_codes")
+@answers.reject("flat_codes", "misses the whole number by a last digit")
 def with_tensors_of_levels(levels, grid):
     h, w, k = torch.tensor(levels, dtype=torch.float64).T
     return torch.ceil(2 ** ((h * w * k.log2()).sum() / math.prod(grid))).int()
@@ -866,10 +866,10 @@ def with_tensors_of_levels(levels, grid):
 @answers.accept("flat_codes")
 def with_arrays(levels, grid):
     h, w, k = np.array(levels).T
-    return np.ceil(np.exp(np.sum(h * w * np.log(k)) / np.prod(grid)))
+    return np.ceil(np.exp(np.sum(h * w * np.log(k)) / np.prod(grid)) * (1 - 1e-12))
 
 
-@answers.accept("flat_codes")
+@answers.reject("flat_codes", "misses the whole number by a last digit")
 def minus_floor_of_minus(levels, grid):
     return int(-(-(2 ** (sum(bits_of(levels)) / (grid[0] * grid[1]))) // 1))
 

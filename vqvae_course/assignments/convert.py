@@ -14,7 +14,7 @@ STUB_NOTE = "# Replace `raise NotImplementedError` above with your answer."  # w
 HAND_IN = """\
 > **An assignment.** Write each answer where the function says `raise NotImplementedError`, and run the cell below \
 it: it says what is wrong. Cells that check are locked, and replaced by fresh ones before they count; more checks run \
-when the answers are graded. Do not rename, split or copy cells, and hand in the notebook under its own name. \
+when the answers are graded. Do not rename, split or copy cells or rename functions, and hand in the notebook under its own name. \
 Before that, choose *Restart and run all* once: what you hand in is run from top to bottom. A check that is not \
 content ends in a red traceback; its last line says why. Exercises *for a grade* may stand at the very end."""
 
@@ -124,7 +124,7 @@ def check_cell(cell_id: str, name: str, before: str = "") -> NotebookNode:
     It is tagged ``raises-exception``, so that *Run all* goes on after an answer that is not right yet.
     """
     source = f"""\
-{before}check({name}, strict=True)
+{before}check("{name}", {name}, strict=True)
 ### BEGIN HIDDEN TESTS
 from vqvae_course.assignments.hidden import check_again
 

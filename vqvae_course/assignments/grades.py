@@ -12,7 +12,9 @@ IMPORTS = ("ModuleNotFoundError", "ImportError")
 # An answer has no business with these; whether it meant harm a person must say.
 MEDDLING = re.compile(
     r"vqvae_course\.(checks|assignments)|sys\.modules|\bcheck\s*=|def check\b|import\s+check\b.*as|__code__|"
-    r"EXERCISES|get_ipython|os\._exit|importlib|strict\s*=\s*False|unittest\.mock"
+    r"EXERCISES|get_ipython|os\._exit|importlib|strict\s*=\s*False|unittest\.mock|_getframe|currentframe|"
+    r"\bgc\.|f_globals|f_locals|f_back|__defaults__|__globals__|__closure__|\bsetattr\(|\bglobals\(|"
+    r"\b(torch|F|nn|np|numpy|math)(\.\w+)+\s*=[^=]"
 )
 
 
@@ -68,8 +70,8 @@ def _examine(course: Path, folder: Path, name: str) -> Iterator[Finding]:
         yield finding(f"is no notebook that can be read ({str(error).splitlines()[0][:100]}). Ask for it again.")
         return
     source = nbformat.read(course / "source" / assignment / f"{name}.ipynb", as_version=4)
-    missing = [cell.id for name, cell in wanted(source).items() if name not in wanted(handed_in)]
-    deleted = set(missing) - {cell.id for cell in handed_in.cells}
+    missing = [id_of(cell) for name, cell in wanted(source).items() if name not in wanted(handed_in)]
+    deleted = set(missing) - {id_of(cell) for cell in handed_in.cells}
     if deleted:
         yield finding(
             f"lacks {len(deleted)} of {len(wanted(source))} cells that nbgrader knows, which score 0. Copy the "
@@ -80,6 +82,13 @@ def _examine(course: Path, folder: Path, name: str) -> Iterator[Finding]:
             f"has lost nbgrader's marks on {len(missing) - len(deleted)} of {len(wanted(source))} cells, so nbgrader "
             f"gives them 0 points and reports no error. Give the marks back with `vqvae-course grade-report --course "
             f"{course} --assignment {assignment} --repair`, then autograde again with --force."
+        )
+    if copied := copies(handed_in, source):
+        yield finding(
+            f"has copies of cells with nbgrader's marks ({', '.join(sorted(set(map(grade_id_of, copied))))}). nbgrader "
+            "calls that an old format and stops there, so nobody behind this student is graded. Take the marks off "
+            f"the copies with `vqvae-course grade-report --course {course} --assignment {assignment} --repair`, then "
+            "autograde again."
         )
     released = course / "release" / assignment / f"{name}.ipynb"
     known = [source, *([nbformat.read(released, as_version=4)] if released.exists() else [])]
@@ -96,7 +105,10 @@ def _examine(course: Path, folder: Path, name: str) -> Iterator[Finding]:
 def _after_grading(path: Path) -> Iterator[str]:
     """Say what is odd about a notebook after it was run for grading."""
     if not path.exists():
-        yield "has not been autograded, or its kernel died on the way (an answer may have ended the process)."
+        yield (
+            "has not been autograded: nbgrader stopped before, at a student above, or the kernel died on the way (an "
+            "answer may have ended the process). Autograde this student alone, with --student, to see which."
+        )
         return
     graded = nbformat.read(path, as_version=4)
     for cell in graded.cells:
@@ -111,20 +123,50 @@ def _after_grading(path: Path) -> Iterator[str]:
     not_run = [cell for cell in tests if cell.execution_count is None]
     if not_run:
         yield f"was not run to its end: {len(not_run)} of {len(tests)} checks have not been reached."
+    odd: dict[str, list[str]] = {}
+    for cell in tests:
+        for output in cell.outputs:
+            if output.output_type == "error" and output.ename != "CheckFailed":
+                odd.setdefault(f"{output.ename}: {output.evalue}", []).append(grade_id_of(cell))
+    for error, where in odd.items():
+        yield (
+            f"ended {', '.join(where)} in {error[:200]}, which no wrong answer does: a function was renamed, an import "
+            "is gone, or a check was changed. Look at it."
+        )
     for cell in tests:
         if any(output.output_type == "stream" and output.name == "stderr" for output in cell.outputs):
-            grade_id = cell.metadata.nbgrader.grade_id
-            yield f"printed a warning in {grade_id}, for which nbgrader gives 0 points whatever the check says."
+            where = grade_id_of(cell)
+            yield f"printed a warning in {where}, for which nbgrader gives 0 points whatever the check says."
 
 
 def wanted(notebook: NotebookNode) -> dict[str, NotebookNode]:
     """Return the cells that nbgrader knows, by their grade ids."""
-    cells = [cell for cell in notebook.cells if "grade_id" in cell.metadata.get("nbgrader", {})]
-    return {cell.metadata.nbgrader.grade_id: cell for cell in cells}
+    return {grade_id_of(cell): cell for cell in notebook.cells if grade_id_of(cell)}
+
+
+def copies(notebook: NotebookNode, released: NotebookNode) -> list[NotebookNode]:
+    """Return cells that share their grade id with another one and are not the cell that was released."""
+    ids = {name: id_of(cell) for name, cell in wanted(released).items()}
+    kept: dict[str, NotebookNode] = {}
+    for cell in notebook.cells:
+        name = grade_id_of(cell)
+        if name not in kept or id_of(cell) == ids.get(name):
+            kept[name] = cell
+    return [cell for cell in notebook.cells if grade_id_of(cell) and kept[grade_id_of(cell)] is not cell]
+
+
+def grade_id_of(cell: NotebookNode) -> str:
+    """Return the name that nbgrader has for a cell, empty if it knows it not."""
+    return cell.metadata.get("nbgrader", {}).get("grade_id", "")
+
+
+def id_of(cell: NotebookNode) -> str:
+    """Return a cell's id, which an older format and Colab keep in the metadata; empty if it has none."""
+    return cell.get("id") or cell.metadata.get("id", "")
 
 
 def repair(course: Path, assignment: str) -> list[Finding]:
-    """Give lost marks back to submitted notebooks, cell by cell with the same id, and say where.
+    """Give lost marks back to submitted notebooks, cell by cell with the same id, take them off copies, say where.
 
     The marks come from the released version. The notebook as it was handed in is kept below ``COURSE/as_handed_in``.
     """
@@ -134,17 +176,22 @@ def repair(course: Path, assignment: str) -> list[Finding]:
         if not (path.exists() and released.exists()):
             continue
         notebook, original = nbformat.read(path, as_version=4), nbformat.read(released, as_version=4)
-        marks = {cell.id: cell.metadata.nbgrader for cell in original.cells if "nbgrader" in cell.metadata}
-        lost = [cell for cell in notebook.cells if cell.id in marks and "nbgrader" not in cell.metadata]
-        if not lost:
+        marks = {cell.id: cell.metadata.nbgrader for cell in original.cells if grade_id_of(cell)}
+        copied = copies(notebook, original)
+        lost = [cell for cell in notebook.cells if id_of(cell) in marks and not grade_id_of(cell)]
+        if not (copied or lost):
             continue
         kept = course / "as_handed_in" / path.relative_to(course / "submitted")
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_bytes(path.read_bytes())
+        for cell in copied:
+            del cell.metadata["nbgrader"]
         for cell in lost:
-            cell.metadata["nbgrader"] = marks[cell.id]
+            cell.metadata["nbgrader"] = marks[id_of(cell)]
         nbformat.write(notebook, path)
-        done.append(Finding(folder.parent.name, name, f"has its marks back on {len(lost)} cells."))
+        given = [f"has its marks back on {len(lost)} cells"] if lost else []
+        taken = [f"has lost them on {len(copied)} copies"] if copied else []
+        done.append(Finding(folder.parent.name, name, f"{' and '.join(given + taken)}."))
     return done
 
 

@@ -493,7 +493,8 @@ def steps_to_switch(answer: Answer) -> None:
     """Judge ``steps_to_switch(z_e, gradient, codebook, lr)`` on latents in one, two and five dimensions."""
     sizes = ((4, 2, torch.float32), (7, 1, torch.float64), (9, 5, torch.float32), (6, 2, torch.float32))
     _judge_counts(answer, [_crossing(*size) for size in sizes])
-    _judge_counts(answer, [_crossing(2, 3, torch.float32)])  # later, since here a walk uphill never ends
+    # Later, since here a walk uphill never ends.
+    _judge_counts(answer, [_crossing(2, 3, torch.float32), *(_late_crossing(d) for d in (1, 4))])
 
 
 def _judge_counts(answer: Answer, cases: list[tuple[Tensor, Tensor, Tensor, float]]) -> None:
@@ -557,6 +558,15 @@ def _crossing(k: int, d: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tenso
             return case
 
 
+def _late_crossing(d: int) -> tuple[Tensor, Tensor, Tensor, float]:
+    """Draw a latent whose code changes after nearly as many updates as the task allows."""
+    z_e, gradient, codebook, _ = _crossing(2, d, torch.float64)
+    old = _nearest(z_e, codebook)
+    lead = (z_e - codebook[1 - old]).square().sum() - (z_e - codebook[old]).square().sum()
+    way = lead / (2 * gradient @ (codebook[old] - codebook[1 - old]))  # in gradients, to the border of the two cells
+    return z_e, gradient, codebook, float(way) / (int(torch.randint(MOST - 20, MOST, ())) - 0.5)
+
+
 def _gap(z: Tensor, codebook: Tensor) -> float:
     """Return by how much the nearest code is nearer than the next one."""
     near, next_one = (codebook - z).norm(dim=1).sort().values[:2].tolist()
@@ -601,7 +611,7 @@ _WRONG_COUNTS: dict[str, Callable[..., int | None]] = {
 @exercise(points=3)
 def ste_bias(answer: Answer) -> None:
     """Judge ``ste_bias(codes)`` by what the estimator does in the case that it returns."""
-    for k, scale in zip((2, 2, 3, 4, 5, 7, 9, 9, 16, 25, 25), itertools.cycle((1.0, 0.05, 30.0)), strict=False):
+    for k, scale in zip((2, 2, 3, 4, 5, 7, 9, 9, 16, 25, 25), itertools.cycle((1.0, 0.05, 30.0, 1e-4)), strict=False):
         gaps = torch.empty(k).uniform_(0.3, 1.5)
         codes = scale * (gaps.cumsum(dim=0) + float(torch.randn(())))
         codes = codes[torch.randperm(k)]

@@ -966,6 +966,16 @@ def flat_codes(answer: Answer) -> None:
         )
     for got, fewest, (levels, grid) in zip(found, right, cases, strict=True):
         _judge_flat(got, fewest, levels, grid)
+    for k in range(2, 130):
+        got = answer.number([(3, 5, k)], (3, 5))
+        if got == k + 1:
+            raise Mistake(
+                f"A map of 3x5 codes out of {k} holds exactly as many bits as itself, but you say that {got:g} codes "
+                "are needed. In floating point, 2 to the power of a logarithm misses the whole number by a last digit.",
+                "What may be taken away before you round up, without doing harm?",
+            )
+        if got != k:
+            raise Mistake(f"A map of 3x5 codes out of {k} holds as many bits as itself, but you say {got:g} codes.")
 
 
 def _flat_bits(levels: list[tuple[int, int, int]]) -> float:

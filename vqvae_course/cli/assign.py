@@ -23,6 +23,8 @@ c.CourseDirectory.course_id = {name!r}
 c.ClearSolutions.code_stub = {{"python": {note!r}}}
 c.ClearSolutions.text_stub = "*Your answer here.*"
 c.ExecutePreprocessor.timeout = 300
+# What nbgrader zip_collect takes from the names of files: ps1_alice_attempt_2026-01-30-20-30-10_02_vector_quantization
+c.FileNameCollectorPlugin.named_regexp = r".*_(?P<student_id>\\w+)_attempt_(?P<timestamp>[0-9\\-]+)_(?P<file_id>.+)"
 '''
 
 
