@@ -244,3 +244,21 @@ def test_a_checkpoint_for_use_only_cannot_be_continued(path, missing):
     save_checkpoint(path, model, 1, None, **kept)
     with pytest.raises(ValueError, match="checkpoint must hold the optimizer and the stream of batches to continue"):
         restore(load_checkpoint(path), model, optimizer, batches)
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("step", "seven", "must hold the number of updates done, got 'seven'"),
+        ("optimizer", {"x": 1}, "checkpoint must hold the state of a whole run, got a damaged one"),
+        ("batches", {"x": 1}, "checkpoint must hold the state of a whole run, got a damaged one"),
+        ("random", {"x": 1}, "checkpoint must hold the state of a whole run, got a damaged one"),
+    ],
+)
+def test_a_checkpoint_with_a_damaged_part_is_refused(path, part, value, message):
+    model, batches = build("VQVAE"), stream()
+    optimizer = torch.optim.AdamW(model.parameters())
+    save_checkpoint(path, model, 1, None, optimizer, batches)
+    torch.save(torch.load(path, weights_only=True) | {part: value}, path)
+    with pytest.raises(ValueError, match=message):
+        restore(load_checkpoint(path), model, optimizer, batches)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from vqvae_course import train
-from vqvae_course.checkpoint import load_checkpoint
+from vqvae_course.checkpoint import load_checkpoint, save_checkpoint
 from vqvae_course.data import Batch, Batches, CodeSet, ImageSet
 from vqvae_course.pixelcnn import GatedPixelCNN
 from vqvae_course.train import (
@@ -200,6 +200,20 @@ def test_a_loss_that_is_no_number_stops_the_run(value):
         fit(Slope(), constant_batches(), step, quiet(log_every=3))
 
 
+def test_weights_that_an_update_has_spoilt_are_not_saved(tmp_path):
+    path, model = tmp_path / "run.pt", build_vqvae()
+    fit(model, image_batches(), vqvae_step, quiet(steps=2, checkpoint=str(path)))
+
+    def spoil(model, batch):
+        result = vqvae_step(model, batch)
+        next(model.parameters()).register_hook(lambda gradient: gradient * math.nan)
+        return result
+
+    with pytest.raises(FloatingPointError, match="the weights must stay finite, but update 3 spoilt them: lower lr"):
+        fit(model, image_batches(), spoil, quiet(steps=3, checkpoint=str(path), resume=True))
+    assert load_checkpoint(path).step == 2
+
+
 def test_a_run_gone_wrong_does_not_spoil_its_checkpoint(tmp_path):
     path, count = tmp_path / "run.pt", iter(range(10))
 
@@ -291,8 +305,9 @@ RUNS = pytest.mark.parametrize(
 
 @RUNS
 @pytest.mark.parametrize("lost", [0, 3], ids=["at a checkpoint", "after a checkpoint"])
-def test_a_resumed_run_equals_one_that_never_stopped_bit_for_bit(tmp_path, build, batches, step, lost):
-    config = quiet(steps=20, lr=1e-2, log_every=5, checkpoint_every=10, weight_decay=0.01, clip=1.0)
+@pytest.mark.parametrize("log_every", [5, 7], ids=["between entries", "within an entry"])
+def test_a_resumed_run_equals_one_that_never_stopped_bit_for_bit(tmp_path, build, batches, step, lost, log_every):
+    config = quiet(steps=20, lr=1e-2, log_every=log_every, checkpoint_every=10, weight_decay=0.01, clip=1.0)
     straight, crashed = build(), build()
     torch.manual_seed(5)
     expected = fit(straight, batches(), step, config)
@@ -341,6 +356,18 @@ def test_the_end_is_saved_whatever_the_interval(tmp_path):
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in checkpoint.model.state_dict().items())
 
 
+def test_a_checkpoint_without_a_history_can_be_continued_and_one_with_a_foreign_history_not(tmp_path):
+    model, path = build_vqvae(), tmp_path / "run.pt"
+    config = quiet(steps=5, checkpoint=str(path), resume=True)
+    optimizer, batches = torch.optim.AdamW(model.parameters()), image_batches()
+    save_checkpoint(path, model, 3, None, optimizer, batches)
+    assert fit(model, image_batches(), vqvae_step, config).steps == [5]
+    for history in ({"tempo": 1}, {"recent": {"count": 3}}):
+        save_checkpoint(path, model, 3, history, optimizer, batches)
+        with pytest.raises(ValueError, match="checkpoint must hold the history of a run to continue, got another"):
+            fit(model, image_batches(), vqvae_step, config)
+
+
 def test_a_finished_run_is_not_trained_further(tmp_path):
     config = quiet(steps=5, checkpoint=str(tmp_path / "run.pt"), resume=True)
     model = build_vqvae()
@@ -383,10 +410,13 @@ def test_a_checkpoint_of_another_model_is_not_resumed(tmp_path):
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"log_every": 0}, "log_every must be at least 1, got 0"),
         ({"checkpoint_every": 0}, "checkpoint_every must be at least 1, got 0"),
-        ({"lr": 0.0}, "lr must be positive, got 0.0"),
-        ({"lr": math.nan}, "lr must be positive, got nan"),
+        ({"lr": 0.0}, "lr must be positive and finite, got 0.0"),
+        ({"lr": math.nan}, "lr must be positive and finite, got nan"),
         ({"schedule": "linear"}, 'schedule must be "one-cycle", "cosine" or "constant", got \'linear\''),
-        ({"weight_decay": -0.1}, "weight_decay must not be negative, got -0.1"),
+        ({"weight_decay": -0.1}, "weight_decay must be finite and not negative, got -0.1"),
+        ({"weight_decay": math.nan}, "weight_decay must be finite and not negative, got nan"),
+        ({"betas": (2.0, 0.9)}, r"betas must lie in \[0, 1\), got \(2.0, 0.9\)"),
+        ({"lr": math.inf}, "lr must be positive and finite, got inf"),
         ({"clip": 0.0}, "clip must be positive or None, got 0.0"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",

@@ -308,11 +308,11 @@ def test_levels_add_up_in_bits():
         ({"code_dim": 0}, "code_dim must be at least 1, got 0"),
         ({"hidden": 0}, "hidden must be at least 1, got 0"),
         ({"residual_layers": -1}, "residual_layers must not be negative, got -1"),
-        ({"data_variance": 0.0}, "data_variance must be positive, got 0.0"),
-        ({"data_variance": float("nan")}, "data_variance must be positive, got nan"),
-        ({"beta": -0.1}, "beta must not be negative, got -0.1"),
+        ({"data_variance": 0.0}, "data_variance must be positive and finite, got 0.0"),
+        ({"data_variance": float("nan")}, "data_variance must be positive and finite, got nan"),
+        ({"beta": -0.1}, "beta must be finite and not negative, got -0.1"),
         ({"decay": 1.0}, "decay must lie in [0, 1), got 1.0"),
-        ({"restart_below": -1.0}, "restart_below must not be negative, got -1.0"),
+        ({"restart_below": -1.0}, "restart_below must be finite and not negative, got -1.0"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused(changes, message):

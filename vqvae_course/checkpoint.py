@@ -139,6 +139,8 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Che
         rest = [content[name] for name in ("step", "history", "optimizer", "batches", "random")]
     except (KeyError, TypeError, RuntimeError) as error:
         raise ValueError(f"{path} must hold a model and the weights that fit it, got others ({error})") from error
+    if not isinstance(content["step"], int):
+        raise ValueError(f"{path} must hold the number of updates done, got {content['step']!r}")
     return Checkpoint(model.to(device).eval(), *rest)
 
 
@@ -151,18 +153,30 @@ def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Opt
 
     Explained in notebook 05.
     """
-    if describe(checkpoint.model) != describe(model):
+    if (difference := _difference(describe(checkpoint.model), describe(model))) is not None:
         raise ValueError(
-            f"checkpoint must belong to this model, {describe(model)}, got one of {describe(checkpoint.model)}"
+            f"checkpoint must belong to this model, got one of another: {difference}. Continue with the configuration "
+            "it has, or train from the beginning under another name"
         )
     if checkpoint.optimizer is None or checkpoint.batches is None:
         raise ValueError("checkpoint must hold the optimizer and the stream of batches to continue, got neither or one")
     model.load_state_dict(checkpoint.model.state_dict())
-    optimizer.load_state_dict(checkpoint.optimizer)
-    batches.load_state_dict(checkpoint.batches)
-    torch.set_rng_state(checkpoint.random["cpu"])
-    if checkpoint.random["cuda"]:
-        torch.cuda.set_rng_state_all(checkpoint.random["cuda"])
+    try:
+        optimizer.load_state_dict(checkpoint.optimizer)
+        batches.load_state_dict(checkpoint.batches)
+        torch.set_rng_state(checkpoint.random["cpu"])
+        if checkpoint.random["cuda"]:
+            torch.cuda.set_rng_state_all(checkpoint.random["cuda"])
+    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+        raise ValueError(f"checkpoint must hold the state of a whole run, got a damaged one ({error!r})") from error
+
+
+def _difference(there: tuple[str, dict], here: tuple[str, dict]) -> str | None:
+    """Say in what two descriptions of a model differ; None if in nothing."""
+    if there[0] != here[0]:
+        return f"a {there[0]}, not a {here[0]}"
+    names = [name for name in {**there[1], **here[1]} if there[1].get(name) != here[1].get(name)]
+    return ", ".join(f"{name} is {there[1].get(name)} there, {here[1].get(name)} here" for name in names) or None
 
 
 def _random_state() -> dict[str, Any]:

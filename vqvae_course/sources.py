@@ -158,6 +158,8 @@ def open_picture(path: str | Path) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged EXIF data and the like: the picture itself is whole
             warnings.simplefilter("error", Image.DecompressionBombWarning)
+            if not Path(path).is_file() and Path(path).exists():  # a named pipe would be waited for, for ever
+                raise OSError("not a file")
             with Path(path).open("rb") as file, Image.open(file) as picture:
                 return _as_rgb(ImageOps.exif_transpose(picture))
     except Exception as error:  # Pillow raises many kinds for one cause: a damaged picture
@@ -197,8 +199,17 @@ def read_picture(path: str | Path, size: int | None) -> Tensor:
     """
     picture = open_picture(path)
     if size:
-        picture = transforms.functional.center_crop(transforms.functional.resize(picture, [size]), [size])
+        picture = middle(picture, size, size)
     return transforms.functional.pil_to_tensor(picture)
+
+
+def middle(picture: Image.Image, height: int, width: int) -> Image.Image:
+    """Return the largest part of this shape from the middle of a picture, scaled to that many pixels."""
+    scale = max(height / picture.height, width / picture.width)
+    left = max(0, (picture.width - width / scale) / 2)
+    top = max(0, (picture.height - height / scale) / 2)
+    box = left, top, picture.width - left, picture.height - top
+    return picture.resize((width, height), Image.Resampling.BILINEAR, box=box)
 
 
 def must_have_shape(path: str, picture: Tensor, shape: Sequence[int]) -> None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from math import cos, isfinite, pi
+from math import cos, inf, isfinite, pi
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -80,14 +80,16 @@ class TrainConfig:
         for name in ("steps", "log_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not self.lr > 0:
-            raise ValueError(f"lr must be positive, got {self.lr}")
+        if not 0 < self.lr < inf:
+            raise ValueError(f"lr must be positive and finite, got {self.lr}")
         if self.schedule not in ("one-cycle", "cosine", "constant"):
             raise ValueError(f'schedule must be "one-cycle", "cosine" or "constant", got {self.schedule!r}')
         if self.precision not in ("float32", "bfloat16"):
             raise ValueError(f'precision must be "float32" or "bfloat16", got {self.precision!r}')
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}")
+        if not 0 <= self.weight_decay < inf:
+            raise ValueError(f"weight_decay must be finite and not negative, got {self.weight_decay}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must lie in [0, 1), got {self.betas}")
         if self.clip is not None and not self.clip > 0:
             raise ValueError(f"clip must be positive or None, got {self.clip}")
 
@@ -102,12 +104,14 @@ class History:
             since the one before.
         seconds: Time spent in updates, over all sessions of a resumed run.
         images: Examples seen.
+        recent: In a checkpoint between two entries: what the next one is made of so far.
     """
 
     steps: list[int] = field(default_factory=list)
     values: dict[str, list[float]] = field(default_factory=dict)
     seconds: float = 0.0
     images: int = 0
+    recent: dict = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> list[float]:
         return self.values[name]
@@ -212,7 +216,7 @@ def fit(
 
     Raises:
         ValueError: If the batches run out, or the checkpoint to resume from does not fit.
-        FloatingPointError: If the loss is no longer a finite number.
+        FloatingPointError: If the loss or a weight is no longer a finite number; the checkpoint is the one before.
 
     Explained in notebook 05.
     """
@@ -225,7 +229,7 @@ def fit(
         weight_decay=config.weight_decay,
         fused=config.fused or None,
     )
-    history, done = History(), 0
+    history, recent, done = History(), _Averages(), 0
     if config.checkpoint:  # better now than after an hour
         describe(model)
         if not hasattr(batches, "state_dict"):
@@ -236,7 +240,7 @@ def fit(
         if done > config.steps:
             raise ValueError(f"steps must be at least the {done} that the checkpoint has done, got {config.steps}")
         restore(checkpoint, model, optimizer, batches)
-        history = History(**checkpoint.history)
+        history = _resumed(checkpoint.history, recent)
         if on_entry:
             on_entry(history)
     device, first = device_of(model), world().rank == 0
@@ -244,10 +248,10 @@ def fit(
     if config.compile:
         trained = torch.compile(trained)
     quantizers = [part for part in model.modules() if isinstance(part, VectorQuantizer | EMAVectorQuantizer)]
-    recent = _Averages()
     stream = iter(batches)
     trained.train()
-    before = time.perf_counter()
+    before = started = time.perf_counter()
+    seen, latest = 0, ""
     with _progress(done, config) as bar, _left_uncompiled(quantizers if config.compile else []):
         for update in range(done, config.steps):
             batch = next(stream, None)
@@ -266,6 +270,8 @@ def fit(
             optimizer.step()
             recent.add({"loss": loss, **logs})
             history.images += len(batch.x) * world().size
+            seen += len(batch.x) * world().size
+            bar.set_postfix_str(f"{seen / (time.perf_counter() - started):,.0f} images/s{latest}", refresh=False)
             bar.update()
 
             stop = should_stop is not None and anywhere(should_stop())
@@ -274,11 +280,13 @@ def fit(
                 recent.write(history, update + 1)
                 now = time.perf_counter()
                 history.seconds, before = history.seconds + now - before, now
-                bar.set_postfix_str(f"{history.images_per_second:,.0f} images/s, loss {history['loss'][-1]:.4g}")
+                latest = f", loss {history['loss'][-1]:.4g}"
                 if on_entry:
                     on_entry(history)
             if config.checkpoint and ((update + 1) % config.checkpoint_every == 0 or last):
                 recent.means(update + 1)  # finite, or the last good checkpoint would be overwritten with NaN
+                _must_be_finite(model, update + 1)
+                history.recent = recent.state_dict()
                 if first:
                     save_checkpoint(config.checkpoint, model, update + 1, asdict(history), optimizer, batches)
             if stop:
@@ -301,6 +309,24 @@ def _left_uncompiled(quantizers: list[nn.Module]) -> Iterator[None]:
     finally:
         for quantizer in quantizers:
             del quantizer.forward  # the method of the class shows again
+
+
+def _must_be_finite(model: nn.Module, update: int) -> None:
+    if not all(bool(weight.isfinite().all()) for weight in model.parameters()):
+        raise FloatingPointError(
+            f"the weights must stay finite, but update {update} spoilt them: lower lr, set clip, or look at the data"
+        )
+
+
+def _resumed(saved: dict | None, recent: "_Averages") -> History:
+    """Return the history of a checkpoint; what it had of the next entry goes to the averages."""
+    try:
+        history = History(**(saved or {}))
+        if history.recent:
+            recent.load_state_dict(history.recent)
+        return history
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"checkpoint must hold the history of a run to continue, got another ({error})") from error
 
 
 class _Averages:
@@ -326,6 +352,14 @@ class _Averages:
                 f"the loss must stay finite, got {means} by update {update}: lower lr, set clip, or look at the data"
             )
         return means
+
+    def state_dict(self) -> dict:
+        return {"sums": {name: total(summed).cpu() for name, summed in self.sums.items()}, "count": self.count}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Continue from there; the first process takes the sums of all."""
+        share = int(world().rank == 0)
+        self.sums, self.count = {name: share * summed for name, summed in state["sums"].items()}, state["count"]
 
     def write(self, history: History, update: int) -> None:
         means = self.means(update)

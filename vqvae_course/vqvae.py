@@ -1,6 +1,7 @@
 """The VQ-VAE: an encoder, a codebook and a decoder."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal, NamedTuple
 
 import torch
@@ -58,10 +59,11 @@ class VQVAEConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.residual_layers < 0:
             raise ValueError(f"residual_layers must not be negative, got {self.residual_layers}")
-        if not self.data_variance > 0:
-            raise ValueError(f"data_variance must be positive, got {self.data_variance}")
-        if self.beta < 0:
-            raise ValueError(f"beta must not be negative, got {self.beta}")
+        if not 0 < self.data_variance < inf:
+            raise ValueError(f"data_variance must be positive and finite, got {self.data_variance}")
+        for name in ("beta", "restart_below"):
+            if not 0 <= getattr(self, name) < inf:
+                raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}")
         if not 0 <= self.decay < 1:
             raise ValueError(f"decay must lie in [0, 1), got {self.decay}")
         if self.quantizer not in ("ema", "gradient"):

@@ -62,6 +62,7 @@ def test_each_command_names_the_next_one_until_everything_is_measured(cli, pets,
         "encode": [],
         "train-prior": [],
         "sample": ["pictures/samples_prior.png"],
+        "reconstruct": ["pictures/reconstructions.png"],
         "evaluate": ["evaluation.json"],
     }
     more = {"train": ("--steps", 4, *options), "train-prior": ("--steps", 3, *PRIOR), "sample": ("--count", 2)}

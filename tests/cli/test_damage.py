@@ -182,7 +182,10 @@ def test_codes_cut_short_are_refused(cli, whole):
 
 # --- a full disk
 
-FULL = "the disk is full ({}): make room. Files are written whole or not at all, so the last checkpoint is as it was; "
+FULL = (
+    "the disk is full ({}): make room and run this again. Files are written whole or not at all, so what was there is "
+    "as it was; a training"
+)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT], ids=["full", "quota"])
@@ -204,7 +207,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_and_says_so(cli, trained, monkey
         outcome = cli("train", "--out", "run", "--resume", "--steps", 10)
     assert outcome.status == 1
     said = FULL.format(f"[Errno {number}] {os.strerror(number)}")
-    assert outcome.err == f"vqvae-course train: {said}training goes on from there with --resume\n"
+    assert outcome.err == f"vqvae-course train: {said} goes on from its last checkpoint with --resume\n"
     assert same(saved("run/model.pt"), before)
     assert not list(Path("run").rglob(".*.*"))
     assert cli("train", "--out", "run", "--resume").status == 0

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,23 @@ def odd(tmp_path) -> Path:
 
 
 COLOURS = {"red": (1, 0, 0), "grey": (0.5, 0.5, 0.5), "blue": (0, 0, 1), "yellow": (1, 1, 0), "white": (1, 1, 1)}
+
+
+def test_a_strip_is_cut_before_it_is_scaled(tmp_path):
+    """Scaled first it would have 2,560,000 x 256 pixels, two gigabytes."""
+    Image.new("RGB", (10_000, 1), "red").save(tmp_path / "strip.png")
+    strip = own_pictures(tmp_path, 1, (3, 256, 256))
+    assert strip.shape == (1, 3, 256, 256)
+    assert torch.equal(strip[0, :, 100, 100], torch.tensor([1.0, 0, 0]))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_named_pipe_is_left_out(cli, trained, tmp_path):
+    Image.new("RGB", SIDES, "red").save(tmp_path / "red.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    outcome = cli("reconstruct", "--out", "run", "--pictures", tmp_path)
+    assert outcome.status == 0
+    assert "pipe.png is not a picture that can be read (not a file)" in outcome.out
 
 
 @pytest.fixture

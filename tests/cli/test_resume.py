@@ -31,6 +31,9 @@ from vqvae_course.checkpoint import load_checkpoint
 from vqvae_course.cli import session
 from vqvae_course.cli import train as train_command
 from vqvae_course.cli import train_prior as prior_command
+from vqvae_course.stream import FolderStream
+
+PEEK = FolderStream.peek
 
 # Codes that start anew are drawn from the global generator, so that its state counts too. Not every update is
 # followed by a checkpoint, so that some are done twice.
@@ -296,7 +299,7 @@ def test_the_run_of_a_preset_is_resumed_where_the_preset_put_it(cli, pets):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--hidden", 16), "checkpoint must belong to this model"),
+        (("--hidden", 16), "checkpoint must belong to this model, got one of another: hidden is 8 there, 16 here"),
         (("--steps", 3), "steps must be at least the 6 that the checkpoint has done, got 3"),
         (
             ("--data", "folder:fewer", "--data-variance", 0.1),
@@ -324,7 +327,7 @@ def test_options_that_do_not_fit_the_checkpoint_change_nothing(cli, trained, opt
     [
         (("--hidden", 16), "checkpoint must belong to this model"),
         (("--steps", 3), "steps must be at least the 6 that the checkpoint has done, got 3"),
-        (("--prior", "pixelsnail"), "checkpoint must belong to this model"),
+        (("--prior", "pixelsnail"), "this model, got one of another: a GatedPixelCNN, not a PixelSNAIL"),
     ],
 )
 def test_options_that_do_not_fit_the_checkpoint_of_a_prior_change_nothing(cli, whole, options, message):
@@ -350,6 +353,15 @@ def test_the_prior_of_each_level_resumes_with_its_own_options(cli, hierarchy):
 
 
 # --- streaming
+
+
+def test_workers_can_be_changed_when_a_run_resumes(cli, pets, monkeypatch):
+    monkeypatch.setattr(FolderStream, "peek", lambda stream, count: PEEK(stream, 5))  # a set larger than the sample
+    assert cli("train", "--out", "run", *ONE_LEVEL, "--steps", 4).status == 0
+    variance = load_checkpoint("run/model.pt").model.config.data_variance
+    assert cli("train", "--out", "run", "--resume", "--steps", 6, "--workers", 1).status == 0
+    assert load_checkpoint("run/model.pt").model.config.data_variance == variance
+    assert load_checkpoint("run/model.pt").step == 6
 
 
 def test_codes_of_pictures_read_as_they_come_are_those_of_pictures_in_memory(cli, trained):

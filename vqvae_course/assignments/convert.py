@@ -14,9 +14,10 @@ STUB_NOTE = "# Replace `raise NotImplementedError` above with your answer."  # w
 HAND_IN = """\
 > **An assignment.** Write each answer where the function says `raise NotImplementedError`, and run the cell below \
 it: it says what is wrong. Cells that check are locked, and replaced by fresh ones before they count; more checks run \
-when the answers are graded. Do not rename, split or copy cells or rename functions, and hand in the notebook under its own name. \
-Before that, choose *Restart and run all* once: what you hand in is run from top to bottom. A check that is not \
-content ends in a red traceback; its last line says why. Exercises *for a grade* may stand at the very end."""
+when the answers are graded. Do not rename, split or copy cells or rename functions, and hand in the notebook under \
+its own name. Before that, choose *Restart and run all* once: what you hand in is run from top to bottom. A check \
+that is not content ends in a red traceback; its last line says why. Exercises *for a grade* may stand at the very \
+end."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ For those who teach: `assign` turns notebooks into nbgrader assignments, `grade-
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -53,9 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if command not in COMMANDS:
         return complain("", f"the command must be one of {', '.join(COMMANDS)}, got {command!r}")
-    module = import_module(f"vqvae_course.cli.{command.replace('-', '_')}")
+    warnings.formatwarning = lambda message, *_: f"vqvae-course {command}: {message}\n"  # no line of our source
     try:
-        return module.main(rest) or 0
+        return import_module(f"vqvae_course.cli.{command.replace('-', '_')}").main(rest) or 0
     except KeyboardInterrupt as stop:
         complain(command, str(stop) or "stopped")
         return 130
@@ -73,8 +74,8 @@ def disk_full(error: BaseException | None) -> str | None:
     while error is not None:  # torch.save raises a RuntimeError of its own while it handles the one of the disk
         if isinstance(error, OSError) and error.errno in FULL:
             return (
-                f"the disk is full ({error}): make room. Files are written whole or not at all, so the last "
-                "checkpoint is as it was; training goes on from there with --resume"
+                f"the disk is full ({error}): make room and run this again. Files are written whole or not at all, so "
+                "what was there is as it was; a training goes on from its last checkpoint with --resume"
             )
         error = error.__cause__ or error.__context__
     return None

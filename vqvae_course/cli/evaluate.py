@@ -45,9 +45,9 @@ def main(arguments: Sequence[str]) -> None:
     trained = open_trained(options.out, device_from(options.device))
     images = test_images(trained.options, options.count)
     say(f"Measuring on {trained.device.type}, {len(images.labels):,} test images of {images.name}.")
-    measured = stage_1(trained, images) | stage_2(trained, options.count)
-    about = {"data": images.name, "images": len(images.labels), "environment": environment(trained.device)}
     with trained.run.claimed():
+        measured = stage_1(trained, images) | stage_2(trained, options.count)
+        about = {"data": images.name, "images": len(images.labels), "environment": environment(trained.device)}
         trained.run.write_json("evaluation.json", measured | about)
     say(*table(measured), f"Wrote {trained.run / 'evaluation.json'}.")
 

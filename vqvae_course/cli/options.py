@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
 
@@ -47,6 +48,9 @@ class Training(TrainConfig):
     resume: bool = False
 
 
+LONGEST = 365 * 24 * 3600  # seconds; torch counts them in a number of limited size
+
+
 @dataclass(frozen=True)
 class Session:
     """What the two training commands share.
@@ -75,16 +79,23 @@ class Session:
     def __post_init__(self):
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
-        if self.epochs is not None and not self.epochs > 0:
-            raise ValueError(f"epochs must be positive or None, got {self.epochs}")
-        if self.seed < 0:
-            raise ValueError(f"seed must not be negative, got {self.seed}")
+        if self.epochs is not None and not 0 < self.epochs < inf:
+            raise ValueError(f"epochs must be positive and finite or None, got {self.epochs}")
+        if not 0 < self.timeout < LONGEST:
+            raise ValueError(f"timeout must be seconds between 0 and {LONGEST:,}, got {self.timeout}")
+        must_be_seed(self.seed)
 
     def training_for(self, examples: int) -> Training:
         """Return how to train on so many examples: ``epochs`` passes, or ``steps`` updates."""
         if self.epochs is None:
             return self.training
         return replace(self.training, steps=max(1, round(self.epochs * (examples // self.batch_size))))
+
+
+def must_be_seed(seed: int) -> None:
+    """Raise ``ValueError`` if torch's generators cannot be started with a number."""
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed must lie between 0 and 2**63, got {seed}")
 
 
 S = TypeVar("S", bound=Session)
@@ -118,8 +129,8 @@ class Stage1:
             raise ValueError(f"workers must not be negative, got {self.workers}")
         if self.workers and not self.data.startswith("folder:"):
             raise ValueError(f"workers must be 0 unless data is folder:PATH, got {self.workers} for {self.data}")
-        if self.data_variance is not None and not self.data_variance > 0:
-            raise ValueError(f"data_variance must be positive or None, got {self.data_variance}")
+        if self.data_variance is not None and not 0 < self.data_variance < inf:
+            raise ValueError(f"data_variance must be positive and finite or None, got {self.data_variance}")
 
 
 @dataclass(frozen=True)
@@ -198,7 +209,7 @@ def device_from(name: str | None) -> torch.device:
         return local_device() or pick_device()
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
+        float(torch.zeros(1, device=device))  # not on "meta", where nothing is computed
     except (RuntimeError, AssertionError) as error:  # an AssertionError where torch was built without CUDA
         raise ValueError(f"device must be one that this machine has, got {name!r} ({error})") from error
     return device

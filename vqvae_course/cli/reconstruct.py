@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
 
 import torch
@@ -17,7 +16,7 @@ from vqvae_course.cli.train import reconstruct, test_images
 from vqvae_course.cli.trained import open_trained
 from vqvae_course.data import as_float
 from vqvae_course.metrics import psnr
-from vqvae_course.sources import DataUnavailable, open_picture
+from vqvae_course.sources import DataUnavailable, middle, open_picture
 
 EXAMPLE = "vqvae-course reconstruct --out runs/glyphs --pictures ~/Pictures"
 
@@ -62,7 +61,11 @@ def main(arguments: Sequence[str]) -> None:
             bar.update(len(part))
     x_hat = torch.cat(parts)
     path = options.picture or trained.run / "pictures" / ("own.png" if options.pictures else "reconstructions.png")
-    say(f"{len(x)} images, PSNR {float(psnr(x, x_hat)):.1f} dB.", f"Wrote {save_pairs(path, x, x_hat)}.")
+    say(
+        f"{len(x)} images, PSNR {float(psnr(x, x_hat)):.1f} dB.",
+        f"Wrote {save_pairs(path, x, x_hat)}.",
+        f"Next: vqvae-course evaluate --out {trained.run}",
+    )
 
 
 def own_pictures(place: Path, count: int, shape: tuple[int, int, int]) -> Tensor:
@@ -92,9 +95,7 @@ def own_pictures(place: Path, count: int, shape: tuple[int, int, int]) -> Tensor
 
 
 def fitted(picture: Image.Image, shape: tuple[int, int, int]) -> Tensor:
-    """Return a picture as (C, H, W) uint8: scaled until it covers the shape, its middle cut out."""
+    """Return the middle of a picture as (C, H, W) uint8."""
     channels, height, width = shape
-    scale = max(height / picture.height, width / picture.width)
-    scaled = transform.resize(picture, [ceil(scale * picture.height), ceil(scale * picture.width)])
-    pixels = transform.pil_to_tensor(transform.center_crop(scaled, [height, width]))
+    pixels = transform.pil_to_tensor(middle(picture, height, width))
     return transform.rgb_to_grayscale(pixels) if channels == 1 else pixels

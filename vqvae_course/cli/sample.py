@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from vqvae_course.cli.options import device_from, parse
+from vqvae_course.cli.options import device_from, must_be_seed, parse
 from vqvae_course.cli.pictures import in_rows, save_figure
 from vqvae_course.cli.run import say
 from vqvae_course.cli.trained import Trained, open_trained
@@ -47,8 +48,9 @@ class Sample:
     def __post_init__(self):
         if self.count < 1:
             raise ValueError(f"count must be at least 1, got {self.count}")
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be positive, got {self.temperature}")
+        if not 0 < self.temperature < inf:
+            raise ValueError(f"temperature must be positive and finite, got {self.temperature}")
+        must_be_seed(self.seed)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -77,7 +79,7 @@ def main(arguments: Sequence[str]) -> None:
     for name, some in zip(names, images.split(options.count), strict=True):
         rows |= in_rows(name, some, 20 if classes else 10)
     path = options.picture or trained.run / "pictures" / f"samples_{options.codes}.png"
-    say(f"Wrote {save_figure(path, mosaic(rows))}.", f"Next: vqvae-course evaluate --out {trained.run}")
+    say(f"Wrote {save_figure(path, mosaic(rows))}.", f"Next: vqvae-course reconstruct --out {trained.run}")
 
 
 def priors_of(trained: Trained, codes: str) -> list[Prior]:

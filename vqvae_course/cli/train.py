@@ -77,8 +77,12 @@ def train(options: TrainVQVAE) -> None:
             raise RunError(f"{checkpoint} is there already: go on with --resume, or choose another --out")
         agreed(None)  # nobody starts before the first has the folder
         seed_everything(options.seed)
+        if first:
+            say(f"Reading {options.data}.")
         batches, some = open_data(options, device)
+        must_divide(options, some)
         model = build(options, some).to(device)
+        options = replace(options, data_variance=model.config.data_variance)  # not measured again when it resumes
         if not (options.training.resume and checkpoint.exists()):
             start_codebook(model, options, some, device)
         training = options.training_for(len(batches.labels))
@@ -146,6 +150,22 @@ def build(options: TrainVQVAE, images: ImageSet) -> VQVAE | VQVAE2:
     return VQVAE2(VQVAE2Config(**network)) if options.model == "vqvae2" else VQVAE(VQVAEConfig(**network))
 
 
+def stride_of(options: TrainVQVAE) -> int:
+    """Return how many times smaller the coarsest map is than the image."""
+    return prod(options.network.strides) if options.model == "vqvae2" else options.network.downsample
+
+
+def must_divide(options: TrainVQVAE, images: ImageSet) -> None:
+    """Raise ``ValueError`` if images cannot be made as many times smaller as the network makes them."""
+    height, width = images.images.shape[2:]
+    if height % stride_of(options) or width % stride_of(options):
+        raise ValueError(
+            f"images must have sides that {stride_of(options)} divides, as often as the network makes them smaller, "
+            f"got {height}x{width}: pass another --size, or another "
+            f"{'--strides' if options.model == 'vqvae2' else '--downsample'}"
+        )
+
+
 def start_codebook(model: VQVAE | VQVAE2, options: TrainVQVAE, images: ImageSet, device: torch.device) -> None:
     """Put the codes where ``--codebook`` says."""
     quantizers = list(model.quantizers) if isinstance(model, VQVAE2) else [model.quantizer]
@@ -154,11 +174,15 @@ def start_codebook(model: VQVAE | VQVAE2, options: TrainVQVAE, images: ImageSet,
             put_codes(quantizer, torch.empty_like(quantizer.codebook).uniform_(-1, 1) / quantizer.num_codes)
     if options.codebook != "kmeans":
         return
-    stride = prod(options.network.strides) if isinstance(model, VQVAE2) else options.network.downsample
-    latents = prod(side // stride for side in images.images.shape[2:])  # on the coarsest map
-    wanted = ceil(LATENTS_A_CODE * max(quantizer.num_codes for quantizer in quantizers) / max(1, latents))
-    count = min(len(images.images), max(wanted, options.batch_size))
+    most = max(quantizer.num_codes for quantizer in quantizers)
+    latents = prod(side // stride_of(options) for side in images.images.shape[2:])  # on the coarsest map
+    count = min(len(images.images), max(ceil(LATENTS_A_CODE * most / latents), options.batch_size))
     count -= count % world().size
+    if count * latents < most:
+        raise ValueError(
+            f"num_codes must be at most {count * latents:,} for --codebook kmeans, which chooses among the latents of "
+            f"{count:,} images, got {most:,}: lower --num-codes, or pass --codebook normal"
+        )
     part = part_of(count, world())
     model.init_codebook(as_float(some_of(images, count, options.seed).images[part].to(device)))
 
