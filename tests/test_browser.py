@@ -211,7 +211,7 @@ def test_the_bare_address_leads_to_the_front_page(open_page, address, faults):
     page = open_page("book/notation.html")
     page.goto(address)
     page.wait_for_url(f"{address}book/intro.html")
-    assert faults == []
+    assert [each for each in faults if "ERR_ABORTED" not in each] == []  # it is left before its icon has come
 
 
 @pytest.mark.parametrize("where", ["served", "from a disk"])
