@@ -1,4 +1,4 @@
-"""Verdicts do not hang on the inputs that a check happens to draw. Half an hour, so by hand: ``pytest -m slow``."""
+"""Verdicts do not hang on the inputs that a check happens to draw. It takes long, so by hand: ``pytest -m slow``."""
 
 import importlib
 from collections.abc import Callable, Iterator
