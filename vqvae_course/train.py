@@ -251,7 +251,7 @@ def fit(
     stream = iter(batches)
     trained.train()
     before = started = time.perf_counter()
-    seen, latest = 0, ""
+    earlier, latest = history.images, ""
     with _progress(done, config) as bar, _left_uncompiled(quantizers if config.compile else []):
         for update in range(done, config.steps):
             batch = next(stream, None)
@@ -270,8 +270,8 @@ def fit(
             optimizer.step()
             recent.add({"loss": loss, **logs})
             history.images += len(batch.x) * world().size
-            seen += len(batch.x) * world().size
-            bar.set_postfix_str(f"{seen / (time.perf_counter() - started):,.0f} images/s{latest}", refresh=False)
+            rate = (history.images - earlier) / (time.perf_counter() - started)
+            bar.set_postfix_str(f"{rate:,.0f} images/s{latest}", refresh=False)
             bar.update()
 
             stop = should_stop is not None and anywhere(should_stop())
