@@ -147,7 +147,7 @@ def test_in_bfloat16_logits_stay_close():
         ((), "condition must hold one map for each of 1 levels, got 0"),
         (torch.zeros(B, H, W, dtype=torch.int64), "condition must hold a map 2 times smaller than the (3, 4, 6) below"),
         (torch.zeros(B, H // 2, W // 2), "condition must hold integers, got torch.float32"),
-        (torch.full((B, H // 2, W // 2), TOP), "condition must lie in [0, 7) on this level, got 7 to 7"),
+        (torch.full((B, H // 2, W // 2), TOP), "condition[0] must lie in [0, 7), got 7 to 7"),
     ],
     ids=["none", "too few", "size", "floats", "range"],
 )

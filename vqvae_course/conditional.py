@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from vqvae_course.encdec import Decoder
+from vqvae_course.indices import check_indices, holds_integers
 from vqvae_course.pixelcnn import GatedPixelCNN
-from vqvae_course.prior import Prior, holds_integers
+from vqvae_course.prior import Prior
 
 
 class ConditionStack(nn.Module):
@@ -43,7 +44,7 @@ class ConditionStack(nn.Module):
         """Raise ``ValueError`` where the maps above do not fit a level of (batch, height, width) below."""
         if len(maps) != len(self.factors):
             raise ValueError(f"condition must hold one map for each of {len(self.factors)} levels, got {len(maps)}")
-        for one, embed, factor in zip(reversed(maps), reversed(self.embed), reversed(self.factors), strict=True):
+        for one, factor in zip(reversed(maps), reversed(self.factors), strict=True):
             if height % factor or width % factor or one.shape != (batch, height // factor, width // factor):
                 raise ValueError(
                     f"condition must hold a map {factor} times smaller than the ({batch}, {height}, {width}) below it, "
@@ -52,11 +53,8 @@ class ConditionStack(nn.Module):
             height, width = one.shape[1:]
             if not holds_integers(one):
                 raise ValueError(f"condition must hold integers, got {one.dtype}")
-            if one.numel() and not 0 <= int(one.min()) <= int(one.max()) < embed.num_embeddings:
-                raise ValueError(
-                    f"condition must lie in [0, {embed.num_embeddings}) on this level, "
-                    f"got {int(one.min())} to {int(one.max())}"
-                )
+        for level, (one, embed) in enumerate(zip(maps, self.embed, strict=True)):
+            check_indices(one, embed.num_embeddings, f"condition[{level}]", self.training)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Return the features: (B, h', w') int64 maps, top first -> (B, channels, h, w) for the level below."""

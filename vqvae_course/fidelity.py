@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vqvae_course.indices import check_indices
+
 NUMBERS_AT_ONCE = 2**22  # distances are computed in chunks of so many: memory stays, whatever N and M are
 ROUNDING = 1e-12  # relative to the squares that a squared distance is the small difference of
 
@@ -222,8 +224,7 @@ def reject(probabilities: Tensor, labels: Tensor, keep: float) -> Tensor:
     if not 0 < keep <= 1:
         raise ValueError(f"keep must lie in (0, 1], got {keep}")
     classes = probabilities.shape[1]
-    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
-        raise ValueError(f"labels must lie in [0, {classes}), got {int(labels.min())} to {int(labels.max())}")
+    check_indices(labels, classes, "labels")
     if bool(probabilities.isnan().any()):
         raise ValueError("probabilities must be numbers, got NaN")
     asked = probabilities.gather(1, labels[:, None])[:, 0]

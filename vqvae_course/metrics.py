@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vqvae_course.indices import check_indices
+
 
 def data_variance(images: Tensor) -> float:
     """Return the variance of all pixels of a data set, on the range [0, 1].
@@ -132,8 +134,7 @@ def code_counts(indices: Tensor, num_codes: int) -> Tensor:
 
     Explained in notebook 07.
     """
-    if indices.numel() and not 0 <= int(indices.min()) <= int(indices.max()) < num_codes:
-        raise ValueError(f"indices must lie in [0, {num_codes}), got {int(indices.min())} to {int(indices.max())}")
+    check_indices(indices, num_codes)
     return torch.bincount(indices.reshape(-1), minlength=num_codes)
 
 

@@ -5,6 +5,8 @@ from math import inf
 import torch
 from torch import Tensor, nn
 
+from vqvae_course.indices import check_indices, holds_integers
+
 
 class Prior(nn.Module):
     """A distribution over index maps, one code after another in raster order.
@@ -52,20 +54,14 @@ class Prior(nn.Module):
         """Raise ``ValueError`` where indices, labels or condition do not fit this prior."""
         if indices.ndim != 3 or not holds_integers(indices):
             raise ValueError(f"indices must be (B, h, w) integers, got {tuple(indices.shape)} {indices.dtype}")
-        if indices.numel() and not 0 <= int(indices.min()) <= int(indices.max()) < self.num_codes:
-            raise ValueError(
-                f"indices must lie in [0, {self.num_codes}), got {int(indices.min())} to {int(indices.max())}"
-            )
+        check_indices(indices, self.num_codes, "indices", self.training)
         batch, height, width = indices.shape
         if (labels is None) != (self.num_classes is None):
             raise ValueError(f"labels must be given exactly when num_classes is; num_classes is {self.num_classes}")
         if labels is not None:
             if labels.shape != (batch,) or not holds_integers(labels):
                 raise ValueError(f"labels must be ({batch},) integers, got {tuple(labels.shape)} {labels.dtype}")
-            if batch and not 0 <= int(labels.min()) <= int(labels.max()) < self.num_classes:
-                raise ValueError(
-                    f"labels must lie in [0, {self.num_classes}), got {int(labels.min())} to {int(labels.max())}"
-                )
+            check_indices(labels, self.num_classes, "labels", self.training)
         if (condition is None) != (self.condition_channels is None):
             raise ValueError(
                 "condition must be given exactly when condition_channels is; "
@@ -125,11 +121,6 @@ class EmbeddingPrior(Prior):
             (B, K, h, w) logits.
         """
         raise NotImplementedError
-
-
-def holds_integers(values: Tensor) -> bool:
-    """Say whether a tensor's type is one of whole numbers."""
-    return not (values.dtype.is_floating_point or values.dtype.is_complex or values.dtype == torch.bool)
 
 
 class FrequencyPrior(Prior):

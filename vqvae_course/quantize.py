@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqvae_course.distributed import from_first, gathered, total, world
+from vqvae_course.indices import check_indices, holds_integers
 
 SCORES_AT_ONCE = 2**20  # latents are compared in chunks of so many scores: memory stays, whatever N is
 
@@ -178,12 +179,9 @@ class _Quantizer(nn.Module):
 
         Explained in notebook 02.
         """
-        if indices.ndim != 3 or indices.dtype.is_floating_point or indices.dtype == torch.bool:
+        if indices.ndim != 3 or not holds_integers(indices):
             raise ValueError(f"indices must be (B, h, w) integers, got {tuple(indices.shape)} {indices.dtype}")
-        if indices.numel() and not 0 <= int(indices.min()) <= int(indices.max()) < self.num_codes:
-            raise ValueError(
-                f"indices must lie in [0, {self.num_codes}), got {int(indices.min())} to {int(indices.max())}"
-            )
+        check_indices(indices, self.num_codes)
         return self._gather(indices)
 
     def _gather(self, indices: Tensor) -> Tensor:
