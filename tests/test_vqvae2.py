@@ -34,6 +34,14 @@ def random_maps(model: VQVAE2, height: int = HEIGHT, width: int = WIDTH) -> list
     return [torch.randint(k, (B, *size)) for k, size in zip(model.config.num_codes, sizes, strict=True)]
 
 
+def latents_seen(model: VQVAE2) -> list[torch.Tensor]:
+    """Return a list that grows by the ``z_e`` of every level, top first, whenever the model encodes."""
+    seen = []
+    for layer in model.normalize:
+        layer.register_forward_hook(lambda module, inputs, output: seen.append(output.detach().clone()))
+    return seen
+
+
 @functools.cache
 def trained(config: VQVAE2Config) -> tuple[VQVAE2, torch.Tensor, list[float]]:
     """Return a model in eval mode after a hundred updates on one batch, the batch, and the losses on the way."""
@@ -143,25 +151,56 @@ def test_the_codes_of_every_lower_level_depend_on_those_of_every_level_above(con
 
 
 @LEVELS
-def test_perturbing_the_top_changes_the_codes_below(config):
-    model, x, _ = trained(config)
-    model, before = copy.deepcopy(model), model.encode(x)
-    with torch.no_grad():
-        model.quantizers[0].codebook.neg_()  # whatever the top chooses now, it says something else
-    after = model.encode(x)
-    assert all(not torch.equal(one, other) for one, other in zip(before[1:], after[1:], strict=True))
+def test_encoding_and_training_choose_codes_for_the_latents_of_algorithm_1(x, config):
+    model = build(config, normalize_latents=True)
+    model(x)  # moves the statistics away from where they start
+    model.eval()
+    seen = latents_seen(model)
+    maps = model.encode(x)
+    above, encoded = None, list(seen)
+    model(x)
+    for level, (features, indices) in enumerate(zip(model.features(x), maps, strict=True)):
+        z_e = model.latents(level, features, above)
+        torch.testing.assert_close(encoded[level], z_e)
+        torch.testing.assert_close(seen[config.levels + level], z_e)
+        assert torch.equal(indices, model.quantizers[level].choose(encoded[level]))
+        above = model.descend(level, above, model.quantizers[level].lookup(indices))
 
 
 @LEVELS
-def test_no_level_depends_on_a_level_below(config):
-    model, x, _ = trained(config)
-    model, before = copy.deepcopy(model), model.encode(x)
+def test_perturbing_the_top_changes_the_codes_below(x, config):
+    model = build(config).eval()
+    model.quantizers[0].codebook.mul_(1e4)  # what a level hears from above outweighs features and biases
+    seen = latents_seen(model)
+
+    def perturbed() -> list[torch.Tensor]:
+        model.quantizers[0].codebook.neg_()  # whatever the top chooses now, it says something else
+        return model.encode(x)
+
+    for level in range(1, config.levels):
+        seen.clear()
+        perturbed(), perturbed()
+        before, after = (maps[0, :, 0, 0] for maps in seen[level :: config.levels])
+        assert (before - after).norm() > 0.01 * before.norm()
+        # A code where a latent was and one where it went: for any weights, one is chosen first and the other then.
+        model.quantizers[level].codebook[:2] = torch.stack([before, after])
+    for code, maps in enumerate((perturbed(), perturbed())):
+        assert [int(indices[0, 0, 0]) for indices in maps[1:]] == [code] * (config.levels - 1)
+
+
+@LEVELS
+def test_no_level_depends_on_a_level_below(x, config):
+    model = build(config, normalize_latents=True).eval()
+    seen = latents_seen(model)
+    before = model.encode(x)
     with torch.no_grad():
         model.quantizers[-1].codebook.normal_(std=5)
         model.to_code_dim[-1].weight.normal_()
     after = model.encode(x)
     assert all(torch.equal(one, other) for one, other in zip(before[:-1], after[:-1], strict=True))
-    assert not torch.equal(before[-1], after[-1])
+    latents = list(zip(seen[: config.levels], seen[config.levels :], strict=True))
+    assert all(torch.equal(one, other) for one, other in latents[:-1])
+    assert not torch.allclose(*latents[-1])
 
 
 @LEVELS
