@@ -252,6 +252,24 @@ def test_the_indices_lead_back_to_the_codes(kind):
     torch.testing.assert_close(quantizer.lookup(q.indices), q.z_q)
 
 
+@pytest.mark.skipif(not hasattr(torch.compiler, "is_exporting"), reason="this torch does not say when it exports")
+@BOTH
+def test_an_exported_graph_chooses_the_same_codes_for_a_batch_of_any_size(kind):
+    class Choose(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.quantizer = kind(K, D)
+
+        def forward(self, z_e):
+            return self.quantizer.choose(z_e)
+
+    model, far = Choose(), 3e4  # so far out that float32 without a second look errs
+    put_codes(model.quantizer, torch.randn(K, D) + far)
+    z_e = torch.randn(B + 5, D, H, W) + far
+    exported = torch.export.export(model, (z_e[:B],), dynamic_shapes=({0: torch.export.Dim("batch")},)).module()
+    assert torch.equal(exported(z_e), model(z_e))
+
+
 @BOTH
 def test_memory_layout_changes_nothing(kind):
     quantizer, z_e = kind(K, D).eval(), torch.randn(B, D, H, W)

@@ -65,6 +65,8 @@ def nearest_code(z: Tensor, codebook: Tensor) -> Tensor:
     with torch.autocast(z.device.type, enabled=False):
         dtype = torch.promote_types(torch.promote_types(z.dtype, codebook.dtype), torch.float32)
         z, codebook = z.to(dtype), codebook.to(dtype)
+        if getattr(torch.compiler, "is_exporting", bool)():  # newer releases tell
+            return _nearest_in_float64(z, codebook)  # a graph has neither chunks nor rows to look at once more
         centre = codebook.mean(dim=0)
         codes = codebook - centre
         code_norms = codes.square().sum(dim=1)  # (K,)
@@ -163,7 +165,7 @@ class _Quantizer(nn.Module):
     def choose(self, z_e: Tensor) -> Tensor:
         """Return the index of the nearest code at each position: (B, D, h, w) -> (B, h, w) int64."""
         rows = self.to_rows(z_e)
-        return nearest_code(rows, self.codebook).view(len(z_e), *z_e.shape[2:])
+        return nearest_code(rows, self.codebook).view(z_e.shape[0], *z_e.shape[2:])  # len() would fix an exported batch
 
     def lookup(self, indices: Tensor) -> Tensor:
         """Return the codes with these indices.
