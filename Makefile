@@ -15,7 +15,7 @@ override VQVAE_COURSE_DATA := $(shell $(PYTHON) -c 'import os, sys; print(os.pat
 export VQVAE_COURSE_DATA
 endif
 
-.PHONY: help book test lint units notebooks site browser links slides pdf lab execute bench release-check clean
+.PHONY: help book test lint units notebooks site browser links slides pdf lab execute bench release-check colab lowest newest clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,15 @@ bench: $(INSTALLED)  ## measure speed against other ways, side by side, into ben
 
 release-check: $(INSTALLED)  ## before a release: versions and stamps agree, notebooks run against the built wheel elsewhere
 	$(BIN)/python -m tools.release_check
+
+colab: $(INSTALLED)  ## with what Colab has: install as a notebook's first cell does, run every notebook, move the sliders
+	$(BIN)/python -m tools.environments colab
+
+lowest: $(INSTALLED)  ## with the lowest versions that pyproject.toml accepts: the unit tests
+	$(BIN)/python -m tools.environments lowest
+
+newest: $(INSTALLED)  ## with the newest versions there are: the unit tests and every notebook
+	$(BIN)/python -m tools.environments newest
 
 clean:  ## delete what was built; .venv stays
 	rm -rf _build .pytest_cache .ruff_cache

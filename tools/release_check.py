@@ -16,6 +16,7 @@ import nbformat
 import yaml
 
 import vqvae_course
+from tools import wheel
 from tools.stamp import KEY, code_sha256
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,8 +34,7 @@ def main() -> int:
     print(f"Version {vqvae_course.__version__}: changelog, citation and stored outputs agree.")
     place = ROOT / "_build" / "release"
     shutil.rmtree(place, ignore_errors=True)
-    wheel = build_wheel(place)
-    python = empty_environment(place / "venv", wheel)
+    python = empty_environment(place / "venv", wheel.build(place))
     return run_notebooks(python, place / "elsewhere")
 
 
@@ -63,22 +63,14 @@ def stamp_problems(folder: Path) -> list[str]:
     return problems
 
 
-def build_wheel(place: Path) -> Path:
-    """Return the wheel of this folder."""
-    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", place, ROOT], check=True)
-    (wheel,) = place.glob("*.whl")
-    print(f"Built {wheel.name}.")
-    return wheel
-
-
-def empty_environment(place: Path, wheel: Path) -> Path:
+def empty_environment(place: Path, built: Path) -> Path:
     """Return the Python of a new environment with the wheel in it, and with what runs notebooks."""
     venv.create(place, with_pip=True)
     python = place / ("Scripts" if os.name == "nt" else "bin") / "python"
     # The pins of torch and torchvision: a pair that is known to match.
     pins = [line.split("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines()]
     pair = [pin for pin in pins if pin.startswith(("torch==", "torchvision=="))]
-    subprocess.run([python, "-m", "pip", "install", "-q", wheel, *pair, *RUNNERS], check=True)
+    subprocess.run([python, "-m", "pip", "install", "-q", built, *pair, *RUNNERS], check=True)
     print("Installed it into an empty environment.")
     return python
 
