@@ -13,6 +13,7 @@ from vqvae_course.quantize import (
     EMAVectorQuantizer,
     VectorQuantizer,
     kmeans_init,
+    kmeans_start,
     kmeans_step,
     laplace_smooth,
     nearest_code,
@@ -351,6 +352,87 @@ def test_low_precision_latents_give_back_their_dtype_and_a_float32_loss(kind, dt
     assert_nearest(q.indices.flatten(), rows_of(z_e), codebook)
     q.loss.backward()
     assert torch.isfinite(z_e.grad).all()
+
+
+HALVES = pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+
+
+@BOTH
+@HALVES
+@pytest.mark.parametrize("how", ["method", "to", "inside", "default"])
+def test_codes_and_statistics_stay_float32_in_a_model_of_half_precision(kind, dtype, how):
+    codebook = torch.randn(K, D)
+    if how == "default":
+        torch.set_default_dtype(dtype)
+    try:
+        quantizer = kind(K, D)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    put_codes(quantizer, codebook)
+    model = torch.nn.Sequential(torch.nn.Conv2d(2, D, 1), quantizer)
+    if how == "method":
+        quantizer.half() if dtype == torch.float16 else quantizer.bfloat16()
+    elif how == "to":
+        quantizer.to("cpu", dtype)
+    elif how == "inside":
+        model.to(dtype)
+        assert model[0].weight.dtype == dtype
+    assert {value.dtype for value in quantizer.state_dict().values()} == {torch.float32}
+    assert torch.equal(quantizer.codebook.detach(), codebook)  # not even rounded on the way
+    q = quantizer(torch.randn(B, D, H, W).to(dtype))
+    assert q.z_q.dtype == dtype
+    assert q.loss.dtype == torch.float32
+
+
+@BOTH
+def test_a_quantizer_still_goes_to_float64_and_other_devices(kind):
+    quantizer = kind(K, D).double()
+    assert {value.dtype for value in quantizer.state_dict().values()} == {torch.float64}
+    assert quantizer.half().codebook.dtype == torch.float64
+    moved = kind(K, D).to("meta", torch.float16)
+    assert (moved.codebook.device.type, moved.codebook.dtype) == ("meta", torch.float32)
+
+
+@HALVES
+def test_more_latents_than_float16_can_count_move_the_codes_to_their_mean(dtype):
+    quantizer = EMAVectorQuantizer(2, 1, decay=0.0, eps=1e-9).to(dtype)
+    put_codes(quantizer, torch.tensor([[0.0], [9.0]]))
+    quantizer(torch.full((17, 1, 64, 64), 1.5).to(dtype))  # 69,632 of them
+    assert quantizer.ema_count.tolist() == [69632, 0]
+    torch.testing.assert_close(quantizer.codebook[0], torch.tensor([1.5]))
+
+
+@pytest.mark.parametrize("assigned", [True, False])
+def test_statistics_brought_to_half_precision_by_force_are_refused(assigned):
+    quantizer = EMAVectorQuantizer(K, D)
+    if assigned:
+        quantizer.load_state_dict({name: value.half() for name, value in quantizer.state_dict().items()}, assign=True)
+    else:
+        quantizer.ema_count = quantizer.ema_count.bfloat16()
+    with pytest.raises(ValueError, match=r"ema_count must be float32 or wider, got torch\.b?float16"):
+        quantizer(torch.randn(B, D, H, W))
+
+
+@BOTH
+def test_far_from_its_code_a_half_precision_latent_is_still_replaced_by_it(kind):
+    quantizer = kind(1, D)
+    put_codes(quantizer, torch.full((1, D), -0.25))
+    for value in (60000.0, -60000.0, 300.0):
+        z_e = torch.full((B, D, H, W), value).half()
+        assert torch.equal(quantizer.eval()(z_e).z_q, torch.full_like(z_e, -0.25))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_latent_that_is_not_finite_spoils_no_running_mean(value):
+    quantizer = EMAVectorQuantizer(K, D)
+    before = quantizer.codebook.clone()
+    z_e = torch.randn(B, D, H, W)
+    z_e[1, :, 2, 3] = value
+    indices = quantizer(z_e).indices
+    moved = (quantizer.codebook != before).any(dim=1)
+    assert quantizer.codebook.isfinite().all()
+    assert moved.sum() > 1  # the others go on
+    torch.testing.assert_close(quantizer.codebook[indices[1, 2, 3]], before[indices[1, 2, 3]])
 
 
 @BOTH
@@ -731,6 +813,53 @@ def test_kmeans_refuses_too_few_distinct_latents():
         kmeans_init(torch.randn(4, D).repeat(10, 1), K)
 
 
+@HALVES
+@pytest.mark.parametrize("scale", [100.0, 1e-4])
+def test_kmeans_of_half_precision_latents_is_that_of_the_same_numbers_in_float32(dtype, scale):
+    z = (torch.randn(5000, D) * scale).to(dtype)  # sums of a cell and squared distances are beyond float16
+    codes = kmeans_init(z, K, torch.Generator().manual_seed(0))
+    exact = kmeans_init(z.float(), K, torch.Generator().manual_seed(0))
+    assert codes.dtype == dtype
+    assert torch.equal(codes, exact.to(dtype))
+    assert len(codes.unique(dim=0)) == K
+    stepped = kmeans_step(z, exact.to(dtype))
+    assert stepped.dtype == dtype
+    assert stepped.isfinite().all()
+
+
+@pytest.mark.parametrize("power", [-120, -70, 70, 120])
+def test_kmeans_does_not_care_for_the_unit(power):
+    z = torch.randn(60, D)
+    codes = kmeans_init(z, K, torch.Generator().manual_seed(0))
+    scaled = kmeans_init(z * 2.0**power, K, torch.Generator().manual_seed(0))  # squares overflow, or vanish
+    assert torch.equal(scaled, codes * 2.0**power)
+
+
+@pytest.mark.parametrize("kind", [VectorQuantizer, EMAVectorQuantizer])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_kmeans_refuses_latents_that_are_not_finite_and_counts_them(kind, value):
+    z = torch.randn(60, D)
+    z[3, 1] = z[3, 2] = z[7, 0] = value
+    with pytest.raises(ValueError, match=r"z must be finite, got NaN or infinity in 2 of 60 latents: look for"):
+        kmeans_init(z, K)
+    quantizer = kind(K, D)
+    before = quantizer.codebook.detach().clone()
+    z_e = torch.randn(B, D, H, W)
+    z_e[1, 0, 2, 3] = value
+    with pytest.raises(ValueError, match="in 1 of 48 latents"):
+        kmeans_start(quantizer, z_e)
+    assert torch.equal(quantizer.codebook.detach(), before)
+
+
+@BOTH
+@HALVES
+def test_codes_start_in_float32_from_half_precision_latents(kind, dtype):
+    quantizer, z_e = kind(K, D), (100 * torch.randn(B, D, H, W)).to(dtype)
+    kmeans_start(quantizer, z_e, torch.Generator().manual_seed(0))
+    expected = kmeans_init(rows_of(z_e.float()), K, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(quantizer.codebook.detach(), expected)
+
+
 def test_kmeans_refuses_a_feature_map():
     with pytest.raises(ValueError, match=r"z must have shape \(N, D\), got"):
         kmeans_init(torch.randn(B, D, H, W), K)
@@ -817,6 +946,28 @@ def test_a_restart_does_not_spoil_the_backward_pass():
     restart_dead_codes(quantizer, z_e, usage=torch.zeros(K))
     for got, want in zip(torch.autograd.grad(loss, [z_e, quantizer.codebook]), expected, strict=True):
         torch.testing.assert_close(got, want)
+
+
+@BOTH
+@HALVES
+def test_codes_restart_on_half_precision_latents(kind, dtype):
+    quantizer, z_e = kind(K, D).to(dtype), torch.randn(B, D, H, W).to(dtype)
+    dead = restart_dead_codes(quantizer, z_e, usage=torch.tensor([3.0, 0.0, 70000.0, 0.5, 7.0]))
+    assert dead.tolist() == [1, 3]
+    latents = {tuple(row) for row in rows_of(z_e).tolist()}
+    assert {tuple(row) for row in quantizer.codebook[dead].tolist()} <= latents
+
+
+@BOTH
+def test_no_code_restarts_on_a_latent_that_is_not_finite(kind):
+    quantizer, z_e = kind(K, D), torch.full((1, D, 1, 3), math.nan)
+    before = quantizer.codebook.detach().clone()
+    restart_dead_codes(quantizer, z_e, usage=torch.zeros(K))
+    assert torch.equal(quantizer.codebook.detach(), before)
+    z_e[0, :, 0, 1] = 1.0
+    restart_dead_codes(quantizer, z_e, usage=torch.zeros(K))
+    assert quantizer.codebook.isfinite().all()
+    assert (quantizer.codebook == 1).all(dim=1).sum() == 1
 
 
 def test_a_gradient_codebook_keeps_no_counts_of_its_own():

@@ -43,6 +43,17 @@ def assert_unchanged(model: nn.Module, before: dict, prefix: str = "") -> None:
 
 
 @VARIANTS
+def test_a_model_of_half_precision_keeps_codes_and_losses_in_float32(x, quantizer, normalize_latents):
+    model, x = build(quantizer=quantizer, normalize_latents=normalize_latents).bfloat16(), x.bfloat16()
+    model.init_codebook(x)
+    output = model(x)
+    output.loss.backward()
+    assert output.loss.dtype == model.quantizer.codebook.dtype == torch.float32
+    assert output.x_hat.dtype == model.decode(model.encode(x)).dtype == torch.bfloat16
+    assert all(weight.grad.isfinite().all() for weight in model.parameters() if weight.grad is not None)
+
+
+@VARIANTS
 def test_shapes_follow_the_stride(x, quantizer, normalize_latents):
     model = build(quantizer=quantizer, normalize_latents=normalize_latents)
     output = model(x)
@@ -197,6 +208,21 @@ def test_init_codebook_follows_its_generator(x):
     torch.rand(7)
     other.init_codebook(x, torch.Generator().manual_seed(3))
     assert torch.equal(model.quantizer.codebook, other.quantizer.codebook)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_init_codebook_refuses_images_that_are_not_finite_and_leaves_the_model_as_it_was(x, value):
+    model = build(normalize_latents=True).eval()
+    before = snapshot(model)
+    x[1, 0, 2, 3] = value
+    with pytest.raises(ValueError, match="x must be finite, got NaN or infinity in 1 of 2 images: leave those out"):
+        model.init_codebook(x)
+    assert_unchanged(model, before)
+    with torch.no_grad():
+        model.to_code_dim.bias[0] = value
+    with pytest.raises(ValueError, match="z must be finite, got NaN or infinity in 48 of 48 latents"):
+        model.init_codebook(torch.rand_like(x))
+    assert not model.training
 
 
 def test_init_codebook_needs_a_latent_for_each_code(x):

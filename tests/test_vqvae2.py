@@ -64,6 +64,31 @@ def trained(config: VQVAE2Config) -> tuple[VQVAE2, torch.Tensor, list[float]]:
 
 
 @LEVELS
+def test_a_model_of_half_precision_keeps_codes_and_losses_in_float32(x, config):
+    model, x = build(config).bfloat16(), x.bfloat16()
+    model.init_codebook(x)
+    output = model(x)
+    output.loss.backward()
+    assert output.loss.dtype == torch.float32
+    assert {quantizer.codebook.dtype for quantizer in model.quantizers} == {torch.float32}
+    assert output.x_hat.dtype == model.decode(model.encode(x)).dtype == torch.bfloat16
+
+
+def test_a_refused_start_of_the_codebooks_leaves_the_model_as_it_was(x):
+    model = build(TWO, normalize_latents=True).eval()
+    before = copy.deepcopy(model.state_dict())
+    x[1, 2, 3, 4] = float("nan")
+    with pytest.raises(ValueError, match="x must be finite, got NaN or infinity in 1 of 2 images"):
+        model.init_codebook(x)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    with torch.no_grad():
+        model.to_code_dim[1].bias[0] = float("nan")
+    with pytest.raises(ValueError, match="z must be finite"):
+        model.init_codebook(torch.rand_like(x))
+    assert not model.training
+
+
+@LEVELS
 def test_maps_run_top_first_and_each_is_larger_by_its_stride(x, config):
     model = build(config)
     output = model(x)

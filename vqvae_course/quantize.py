@@ -1,5 +1,6 @@
 """Vector quantization: nearest codes, the straight-through estimator, and two ways to learn a codebook."""
 
+from math import frexp, ldexp
 from typing import NamedTuple
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from vqvae_course.distributed import from_first, gathered, total, world
 from vqvae_course.indices import check_indices, holds_integers
+from vqvae_course.runtime import KeptInFloat32, wide_dtype
 
 SCORES_AT_ONCE = 2**20  # latents are compared in chunks of so many scores: memory stays, whatever N is
 
@@ -63,7 +65,7 @@ def nearest_code(z: Tensor, codebook: Tensor) -> Tensor:
     if len(codebook) == 0:
         raise ValueError("codebook must hold at least one code, got none")
     with torch.autocast(z.device.type, enabled=False):
-        dtype = torch.promote_types(torch.promote_types(z.dtype, codebook.dtype), torch.float32)
+        dtype = wide_dtype(z.dtype, codebook.dtype)
         z, codebook = z.to(dtype), codebook.to(dtype)
         if getattr(torch.compiler, "is_exporting", bool)():  # newer releases tell
             return _nearest_in_float64(z, codebook)  # a graph has neither chunks nor rows to look at once more
@@ -136,8 +138,12 @@ def straight_through(z_e: Tensor, e_k: Tensor) -> Tensor:
     return z_e + (e_k - z_e).detach()
 
 
-class _Quantizer(nn.Module):
-    """What both quantizers share: the arguments, the way from a feature map to vectors and back."""
+class _Quantizer(KeptInFloat32):
+    """What both quantizers share: the arguments, the way from a feature map to vectors and back.
+
+    Codes and statistics stay float32 when the model around them goes to half precision; what comes out has the
+    type of ``z_e``.
+    """
 
     codebook: Tensor  # (K, D): a parameter or a buffer, the subclass says which
 
@@ -216,7 +222,7 @@ class VectorQuantizer(_Quantizer):
 
     def __init__(self, num_codes: int, code_dim: int, beta: float = 0.25):
         super().__init__(num_codes, code_dim, beta)
-        self.codebook = nn.Parameter(torch.randn(num_codes, code_dim))
+        self.codebook = nn.Parameter(torch.randn(num_codes, code_dim, dtype=wide_dtype(torch.get_default_dtype())))
 
     def forward(self, z_e: Tensor) -> Quantized:
         """Quantize a feature map.
@@ -233,12 +239,12 @@ class VectorQuantizer(_Quantizer):
         indices = self.choose(z_e)
         with torch.autocast(z_e.device.type, enabled=False):
             e_k = self._gather(indices)
-            latents = z_e.to(e_k.dtype)
+            latents = z_e.to(e_k.dtype)  # in float16 even the difference of a latent and its code can overflow
             codebook_loss = F.mse_loss(e_k, latents.detach())
             # beta belongs to the encoder's term. With the two detach() calls swapped training
             # still converges, so only a gradient test notices.
             commitment_loss = F.mse_loss(latents, e_k.detach())
-            z_q = straight_through(z_e, e_k.to(z_e.dtype))
+            z_q = straight_through(latents, e_k).to(z_e.dtype)
         return Quantized(z_q, indices, codebook_loss + self.beta * commitment_loss, codebook_loss, commitment_loss)
 
 
@@ -278,9 +284,9 @@ class EMAVectorQuantizer(_Quantizer):
             raise ValueError(f"eps must be positive, got {eps}")
         self.decay = decay
         self.eps = eps
-        codebook = torch.randn(num_codes, code_dim)
+        codebook = torch.randn(num_codes, code_dim, dtype=wide_dtype(torch.get_default_dtype()))
         self.register_buffer("codebook", codebook)
-        self.register_buffer("ema_count", torch.ones(num_codes))
+        self.register_buffer("ema_count", torch.ones_like(codebook[:, 0]))
         self.register_buffer("ema_sum", codebook.clone())
 
     def extra_repr(self) -> str:  # noqa: D102 - torch documents it
@@ -302,8 +308,9 @@ class EMAVectorQuantizer(_Quantizer):
         indices = self.choose(z_e)
         with torch.autocast(z_e.device.type, enabled=False):
             e_k = self._gather(indices)
-            commitment_loss = F.mse_loss(z_e.to(e_k.dtype), e_k)
-            z_q = straight_through(z_e, e_k.to(z_e.dtype))
+            latents = z_e.to(e_k.dtype)  # in float16 even the difference of a latent and its code can overflow
+            commitment_loss = F.mse_loss(latents, e_k)
+            z_q = straight_through(latents, e_k).to(z_e.dtype)
             if self.training:
                 self.update(self.to_rows(z_e.detach()), indices.view(-1))
         return Quantized(z_q, indices, self.beta * commitment_loss, torch.zeros_like(commitment_loss), commitment_loss)
@@ -316,13 +323,24 @@ class EMAVectorQuantizer(_Quantizer):
             z: (N, D), the latents.
             indices: (N,) int64, the code each of them chose.
 
+        Raises:
+            ValueError: If the statistics have been brought to half precision by force.
+
         Explained in notebook 06.
         """
+        if wide_dtype(self.ema_count.dtype) != self.ema_count.dtype:
+            raise ValueError(
+                f"ema_count must be float32 or wider, got {self.ema_count.dtype}, in which counts overflow and running "
+                "means stand still: build a new quantizer and load the state into it with assign=False"
+            )
         count = torch.bincount(indices, minlength=self.num_codes).to(self.ema_count)
         latents = torch.zeros_like(self.ema_sum).index_add_(0, indices, z.to(self.ema_sum))
         # Over all processes of the run, or each of them would end with a codebook of its own.
-        self.ema_count.mul_(self.decay).add_(total(count), alpha=1 - self.decay)
-        self.ema_sum.mul_(self.decay).add_(total(latents), alpha=1 - self.decay)
+        count, latents = total(count), total(latents)
+        # A latent that is not finite would spoil its code for good, also after a step that a gradient scaler skips.
+        latents = torch.where(latents.isfinite(), latents, count[:, None] * self.codebook)
+        self.ema_count.mul_(self.decay).add_(count, alpha=1 - self.decay)
+        self.ema_sum.mul_(self.decay).add_(latents, alpha=1 - self.decay)
         self.codebook.copy_(self.ema_sum / laplace_smooth(self.ema_count, self.eps)[:, None])
 
     @torch.no_grad()
@@ -349,10 +367,11 @@ def laplace_smooth(count: Tensor, eps: float) -> Tensor:
         eps: What each code is given on top.
 
     Returns:
-        (K,) with the same sum.
+        (K,) with the same sum, float32 or wider.
 
     Explained in notebook 06.
     """
+    count = count.to(torch.promote_types(count.dtype, torch.float32))  # a total soon passes the end of float16
     n = count.sum()
     return (count + eps) / (n + len(count) * eps) * n
 
@@ -368,14 +387,15 @@ def kmeans_step(z: Tensor, codebook: Tensor) -> Tensor:
         codebook: (K, D).
 
     Returns:
-        (K, D), the new codebook; a code that nothing chose stays where it is.
+        (K, D), the new codebook, of the same type; a code that nothing chose stays where it is.
 
     Explained in notebook 02.
     """
     indices = nearest_code(z, codebook)
     count = torch.bincount(indices, minlength=len(codebook))[:, None]
-    total = torch.zeros_like(codebook).index_add_(0, indices, z)
-    return torch.where(count > 0, total / count.clamp(min=1), codebook)
+    dtype = wide_dtype(z.dtype, codebook.dtype)  # the sum over a cell can pass the end of float16
+    total = torch.zeros_like(codebook, dtype=dtype).index_add_(0, indices, z.to(dtype))
+    return torch.where(count > 0, (total / count.clamp(min=1)).to(codebook.dtype), codebook)
 
 
 @torch.no_grad()
@@ -392,10 +412,10 @@ def kmeans_init(z: Tensor, num_codes: int, generator: torch.Generator | None = N
         iterations: Lloyd's iterations; an empty cell keeps its code.
 
     Returns:
-        (K, D) codebook with the dtype and device of ``z``.
+        (K, D) codebook with the dtype and device of ``z``; it is computed in float32 or wider.
 
     Raises:
-        ValueError: If there are fewer distinct latents than codes.
+        ValueError: If there are fewer distinct latents than codes, or some are not finite.
 
     Explained in notebook 07.
     """
@@ -405,6 +425,35 @@ def kmeans_init(z: Tensor, num_codes: int, generator: torch.Generator | None = N
         raise ValueError(f"num_codes must be at least 1, got {num_codes}")
     if len(z) < num_codes:
         raise ValueError(f"z must hold at least num_codes = {num_codes} latents, got {len(z)}: use a larger batch")
+    check_finite(
+        "z",
+        z,
+        "latents",
+        "look for such values in the images and the encoder's weights, and where layers "
+        "compute in float16, use bfloat16 or float32",
+    )
+    # Scaled by a power of two, which rounds nothing: squares of the largest and the smallest floats have no place.
+    scale = ldexp(1.0, frexp(float(z.abs().max()))[1] - 1) if z.numel() else 1.0
+    return (_kmeans(z.to(wide_dtype(z.dtype)) / scale, num_codes, generator, iterations) * scale).to(z.dtype)
+
+
+def check_finite(name: str, values: Tensor, what: str, advice: str) -> None:
+    """Raise ``ValueError`` where numbers are NaN or infinite, with how many of the rows hold some, and what to do.
+
+    Args:
+        name: What the message calls the tensor.
+        values: (N, ...).
+        what: What it holds N of.
+        advice: How the message ends.
+    """
+    spoilt = int((~values.isfinite()).flatten(1).any(dim=1).sum())
+    if spoilt:
+        raise ValueError(
+            f"{name} must be finite, got NaN or infinity in {spoilt:,} of {len(values):,} {what}: {advice}"
+        )
+
+
+def _kmeans(z: Tensor, num_codes: int, generator: torch.Generator | None, iterations: int) -> Tensor:
     first = int(torch.randint(len(z), (1,), generator=generator))
     codebook = z[first].repeat(num_codes, 1)
     distance = (z - codebook[0]).square().sum(dim=1)
@@ -451,11 +500,11 @@ def kmeans_start(
         generator: Where random numbers come from, on the CPU; the global one if None.
 
     Raises:
-        ValueError: If there are fewer distinct latents than codes.
+        ValueError: If there are fewer distinct latents than codes, or some are not finite.
 
     Explained in notebook 07.
     """
-    z = gathered(quantizer.to_rows(z_e.detach()).float())
+    z = gathered(quantizer.to_rows(z_e.detach()).to(wide_dtype(z_e.dtype)))
     put_codes(quantizer, from_first(kmeans_init(z, quantizer.num_codes, generator)))
 
 
@@ -467,7 +516,7 @@ def restart_dead_codes(
     min_usage: float = 1.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Move the codes that hardly anything uses onto latents of this batch.
+    """Move the codes that hardly anything uses onto latents of this batch; one that is not finite moves no code.
 
     Jukebox (arXiv:2005.00341), section 3.1, calls it random restart. Call it after the forward
     pass, so that the restarted codes are what the next batch sees. For an EMA codebook the counts
@@ -502,6 +551,7 @@ def restart_dead_codes(
         return dead
     # One draw for all processes, among the latents of all: else each would mend its codebook in its own way.
     codes = from_first(gathered(rows)[drawn[: len(dead)].to(rows.device)])
+    codes = torch.where(codes.isfinite().all(dim=1, keepdim=True), codes, quantizer.codebook[dead])
     if isinstance(quantizer, EMAVectorQuantizer):
         quantizer.reset_codes(dead, codes, count=max(1.0, min_usage))
     else:

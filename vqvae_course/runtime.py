@@ -7,7 +7,7 @@ import random
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -156,6 +156,31 @@ def eval_mode(model: torch.nn.Module) -> Iterator[None]:
         yield
     finally:
         model.train(was_training)
+
+
+class KeptInFloat32(torch.nn.Module):
+    """A layer whose own tensors stay float32 (or float64) when the model around it goes to half precision.
+
+    ``model.half()`` and ``model.bfloat16()`` would spoil codes and running statistics: float16 ends at 65504, which
+    a count of latents passes within one batch, and neither type has the digits for a mean that moves by a
+    hundredth at a time.
+    """
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], *args: bool, **kwargs: bool) -> "KeptInFloat32":
+        def at_least_float32(tensor: torch.Tensor) -> torch.Tensor:
+            moved = fn(tensor)
+            wide = wide_dtype(moved.dtype)
+            return moved if moved.dtype == wide else tensor.to(moved.device, wide_dtype(tensor.dtype))
+
+        return super()._apply(at_least_float32, *args, **kwargs)
+
+
+def wide_dtype(*dtypes: torch.dtype) -> torch.dtype:
+    """Return the type to compute in: the widest of these, and at least float32; whole numbers stay what they are."""
+    widest = dtypes[0]
+    for dtype in dtypes[1:]:
+        widest = torch.promote_types(widest, dtype)
+    return torch.promote_types(widest, torch.float32) if widest.is_floating_point else widest
 
 
 @contextmanager

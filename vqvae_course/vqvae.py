@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vqvae_course.distributed import SharedBatchNorm2d
 from vqvae_course.encdec import Decoder, Encoder, halvings
-from vqvae_course.quantize import EMAVectorQuantizer, VectorQuantizer, kmeans_start, restart_dead_codes
+from vqvae_course.quantize import EMAVectorQuantizer, VectorQuantizer, check_finite, kmeans_start, restart_dead_codes
 from vqvae_course.runtime import eval_mode
 
 
@@ -147,14 +147,17 @@ class VQVAE(nn.Module):
             generator: Where random numbers come from, on the CPU; the global one if None.
 
         Raises:
-            ValueError: If there are fewer distinct latents than codes.
+            ValueError: If there are fewer distinct latents than codes, or some are not finite.
 
         Explained in notebook 07.
         """
+        check_finite("x", x, "images", "leave those out")  # before they spoil the means of the normalisation
         was_training = self.training
         self.train()  # normalised as the first training batches will be
-        kmeans_start(self.quantizer, self.latents(x), generator)
-        self.train(was_training)
+        try:
+            kmeans_start(self.quantizer, self.latents(x), generator)
+        finally:
+            self.train(was_training)
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
@@ -164,7 +167,7 @@ class VQVAE(nn.Module):
 
     def decode(self, indices: Tensor) -> Tensor:
         """Return the images of index maps: (B, h, w) int64 -> (B, C, H, W)."""
-        return self.decoder(self.quantizer.lookup(indices))
+        return self.decoder(self.quantizer.lookup(indices).to(self.to_code_dim.weight.dtype))
 
     def forward(self, x: Tensor) -> VQVAEOutput:
         """Encode, quantize and decode a batch.

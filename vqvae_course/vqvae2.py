@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vqvae_course.distributed import SharedBatchNorm2d
 from vqvae_course.encdec import Decoder, Encoder, halvings
-from vqvae_course.quantize import EMAVectorQuantizer, kmeans_start, restart_dead_codes
+from vqvae_course.quantize import EMAVectorQuantizer, check_finite, kmeans_start, restart_dead_codes
 from vqvae_course.runtime import eval_mode
 
 
@@ -207,6 +207,10 @@ class VQVAE2(nn.Module):
         """
         return self.decoders[level](z_q if above is None else torch.cat([above, z_q], dim=1))
 
+    def _lookup(self, level: int, indices: Tensor) -> Tensor:
+        """Return the codes of a level, in the type of the layers that they go to."""
+        return self.quantizers[level].lookup(indices).to(self.to_code_dim[level].weight.dtype)
+
     @torch.no_grad()
     def init_codebook(self, x: Tensor, generator: torch.Generator | None = None) -> None:
         """Put the codes of every level on the latents of one batch by k-means, top first, before training starts.
@@ -216,20 +220,22 @@ class VQVAE2(nn.Module):
             generator: Where random numbers come from, on the CPU; the global one if None.
 
         Raises:
-            ValueError: If there are fewer distinct latents than codes on a level.
+            ValueError: If there are fewer distinct latents than codes on a level, or some are not finite.
 
         Explained in notebook 12.
         """
+        check_finite("x", x, "images", "leave those out")  # before they spoil the means of the normalisation
         was_training = self.training
         self.train()  # normalised as the first training batches will be
         above = None
-        for level, features in enumerate(self.features(x)):
-            z_e = self.latents(level, features, above)
-            quantizer = self.quantizers[level]
-            kmeans_start(quantizer, z_e, generator)
-            if level + 1 < self.config.levels:
-                above = self.descend(level, above, quantizer.lookup(quantizer.choose(z_e)))
-        self.train(was_training)
+        try:
+            for level, features in enumerate(self.features(x)):
+                z_e = self.latents(level, features, above)
+                kmeans_start(self.quantizers[level], z_e, generator)
+                if level + 1 < self.config.levels:
+                    above = self.descend(level, above, self._lookup(level, self.quantizers[level].choose(z_e)))
+        finally:
+            self.train(was_training)
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> list[Tensor]:
@@ -247,7 +253,7 @@ class VQVAE2(nn.Module):
                 indices = self.quantizers[level].choose(self.latents(level, features, above))
                 maps.append(indices)
                 if level + 1 < self.config.levels:
-                    above = self.descend(level, above, self.quantizers[level].lookup(indices))
+                    above = self.descend(level, above, self._lookup(level, indices))
         return maps
 
     def decode(self, indices: list[Tensor]) -> Tensor:
@@ -271,7 +277,7 @@ class VQVAE2(nn.Module):
             raise ValueError(f"indices must run top first, with shapes like {fitting} below {sizes[0]}, got {sizes}")
         above = None
         for level, one in enumerate(indices):
-            above = self.descend(level, above, self.quantizers[level].lookup(one))
+            above = self.descend(level, above, self._lookup(level, one))
         return above
 
     def forward(self, x: Tensor) -> VQVAE2Output:
