@@ -1,5 +1,6 @@
 import io
 import pickle
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -262,3 +263,47 @@ def test_a_checkpoint_with_a_damaged_part_is_refused(path, part, value, message)
     torch.save(torch.load(path, weights_only=True) | {part: value}, path)
     with pytest.raises(ValueError, match=message):
         restore(load_checkpoint(path), model, optimizer, batches)
+
+
+class Generator:
+    """What torch has for each GPU: here it only remembers."""
+
+    state = None
+
+    def set_state(self, state):
+        self.state = state
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "message"),
+    [
+        (2, 1, "made on a machine with 2 GPUs, this one has 1 GPU: the run goes on"),
+        (1, 3, "made on a machine with 1 GPU, this one has 3 GPUs: the run goes on"),
+        (2, 0, "made on a machine with 2 GPUs, this one has no GPU: the run goes on"),
+        (0, 1, "made on a machine with no GPU, this one has 1 GPU: the run goes on"),
+        (2, 2, None),
+        (0, 0, None),
+    ],
+)
+def test_a_run_goes_on_with_fewer_and_with_more_gpus(monkeypatch, path, there, here, message):
+    model, batches = build("VQVAE"), stream()
+    optimizer = torch.optim.AdamW(model.parameters())
+    save_checkpoint(path, model, 1, None, optimizer, batches)
+    expected = float(torch.rand(1))
+    states = [torch.full((16,), gpu, dtype=torch.uint8) for gpu in range(there)]
+    random = torch.load(path, weights_only=True)["random"]
+    edited(path, random=random | {"cuda": states})
+
+    generators = tuple(Generator() for _ in range(here))
+    monkeypatch.setattr(torch.cuda, "default_generators", generators)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: here > 0)
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
+    monkeypatch.setattr(torch.cuda.random, "_lazy_call", lambda call, **_: call())
+    again, other = build("VQVAE"), stream()
+    with pytest.warns(UserWarning, match=message) if message else nullcontext():
+        restore(load_checkpoint(path), again, torch.optim.AdamW(again.parameters()), other)
+    for gpu, generator in enumerate(generators):
+        assert generator.state is None if gpu >= there else torch.equal(generator.state, states[gpu])
+    assert float(torch.rand(1)) == expected
+    assert torch.equal(other.order, batches.order)
+    assert all(torch.equal(one, two) for one, two in zip(model.parameters(), again.parameters(), strict=True))

@@ -1,15 +1,17 @@
 """Checkpoints: everything a run needs to continue, written so that no interruption can spoil them."""
 
 import pickle
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vqvae_course.conditional import ConditionalPrior
+from vqvae_course.distributed import world
 from vqvae_course.pixelcnn import GatedPixelCNN, PixelCNN
 from vqvae_course.pixelsnail import PixelSNAIL
 from vqvae_course.runtime import whole_file
@@ -147,6 +149,8 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Che
 def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer, batches: Any) -> None:
     """Bring a model, its optimizer, its stream and the global generators to where a checkpoint was made.
 
+    On a machine with another number of GPUs the generators of those that are in both continue; a warning says so.
+
     Raises:
         ValueError: If the checkpoint belongs to a model of another kind or configuration, or does
             not hold what is needed to continue.
@@ -165,10 +169,28 @@ def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Opt
         optimizer.load_state_dict(checkpoint.optimizer)
         batches.load_state_dict(checkpoint.batches)
         torch.set_rng_state(checkpoint.random["cpu"])
-        if checkpoint.random["cuda"]:
-            torch.cuda.set_rng_state_all(checkpoint.random["cuda"])
+        _restore_gpus(checkpoint.random["cuda"])
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         raise ValueError(f"checkpoint must hold the state of a whole run, got a damaged one ({error!r})") from error
+
+
+def _restore_gpus(states: list[Tensor]) -> None:
+    """Bring the generators of the GPUs to where a checkpoint was made, as far as both have the same ones."""
+    if torch.cuda.is_available():
+        torch.cuda.init()  # before, torch has no generators, and would fail later for those it does not get
+    here = len(torch.cuda.default_generators)
+    for gpu, state in enumerate(states[:here]):
+        torch.cuda.set_rng_state(state, gpu)
+    if len(states) != here and world().rank == 0:
+        warnings.warn(
+            f"the checkpoint was made on a machine with {_gpus(len(states))}, this one has {_gpus(here)}: the run goes "
+            "on, but restarts and whatever else is drawn at random on a GPU will draw other codes than there",
+            stacklevel=3,
+        )
+
+
+def _gpus(count: int) -> str:
+    return {0: "no GPU", 1: "1 GPU"}.get(count, f"{count} GPUs")
 
 
 def _difference(there: tuple[str, dict], here: tuple[str, dict]) -> str | None:
