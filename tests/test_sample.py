@@ -84,6 +84,46 @@ def test_not_even_the_extreme_random_numbers_draw_a_code_of_probability_zero(mon
     assert draw(logits).item() == (1 if u == 0 else 3)
 
 
+@pytest.mark.parametrize("temperature", [5e-324, 1e-300, 1e-9])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 3e38])
+def test_however_small_the_temperature_the_likeliest_code_is_drawn(temperature, scale, generator):
+    logits = scale * torch.tensor([[-math.inf, 0.5, 0.9, -1.0], [0.7, 0.1, -math.inf, 0.2]])
+    assert draw(logits, temperature, generator).tolist() == [2, 0]
+    tied = torch.tensor([1.0, -math.inf, 1.0, 0.0]).expand(200, 4)
+    assert set(draw(tied, temperature, generator).tolist()) == {0, 2}
+
+
+@pytest.mark.parametrize("temperature", [1e300, math.inf])
+def test_however_large_the_temperature_a_code_of_probability_zero_is_never_drawn(temperature, generator):
+    logits = torch.tensor([3.0, -math.inf, 50.0, -1e30]).double()
+    count = torch.bincount(draw(logits.expand(3000, 4), temperature, generator), minlength=4)
+    assert count[1] == 0
+    assert chi_square(count[[0, 2, 3]], torch.full((3,), 1 / 3)) < CHI_SQUARE_999[2]
+
+
+NO_LOGITS = pytest.mark.parametrize(
+    "row",
+    [[0.0, math.nan, 1.0], [0.0, math.inf, 1.0], [math.inf] * 3, [-math.inf] * 3, [-math.inf, math.nan, 0.0]],
+    ids=str,
+)
+
+
+@NO_LOGITS
+@pytest.mark.parametrize("temperature", [1e-9, 1.0, 1e9])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_logits_that_are_none_are_refused_and_counted(row, temperature, dtype):
+    logits = torch.tensor([[0.0, 1.0, 2.0], row, [1.0, 0.0, -math.inf], row], dtype=dtype)
+    with pytest.raises(ValueError, match=r"logits must be finite numbers, .* for 2 of 4 maps: the prior's weights are"):
+        draw(logits, temperature)
+    assert draw(logits[[0, 2]], temperature).shape == (2,)
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0, math.nan])
+def test_draws_need_a_positive_temperature(temperature):
+    with pytest.raises(ValueError, match=r"temperature must be positive, got .* pass a small one"):
+        draw(torch.zeros(2, K), temperature)
+
+
 def test_draws_ignore_a_constant_added_to_the_logits():
     logits = torch.randn(50, K)
     one, other = (draw(logits + shift, generator=torch.Generator().manual_seed(3)) for shift in (0.0, 100.0))
@@ -320,6 +360,40 @@ def test_a_progress_bar_counts_images_on_stdout(capsys):
     assert shown.err == ""
     sample(build(), (B, H, W))
     assert capsys.readouterr().out == ""
+
+
+class SpoiltLater(nn.Module):
+    """A prior whose logits are no numbers at one position."""
+
+    def __init__(self, value: float):
+        super().__init__()
+        self.value = value
+
+    def forward(self, indices, labels=None, condition=None):
+        logits = torch.zeros(len(indices), K, *indices.shape[1:])
+        logits[1, 2, 3, 4] = self.value
+        return logits
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_prior_that_is_spoilt_draws_nothing(value):
+    with pytest.raises(ValueError, match=r"for 1 of 3 maps: the prior's weights are spoilt"):
+        sample(SpoiltLater(value), (B, H, W))
+    maps = sample(SpoiltLater(-math.inf), (B, H, W))  # one code may be forbidden
+    assert maps[1, 3, 4] != 2
+
+
+@pytest.mark.parametrize("incremental", [True, False])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_spoilt_weights_are_noticed_either_way(value, incremental):
+    prior = build()
+    with torch.no_grad():
+        prior.head[-1].bias[3] = value
+    with pytest.raises(ValueError, match=r"logits must be finite numbers, .* for 3 of 3 maps"):
+        sample(prior, (B, H, W), incremental=incremental)
+    with torch.no_grad():
+        prior.head[-1].bias[3] = -math.inf
+    assert not (sample(prior, (B, H, W), incremental=incremental) == 3).any()
 
 
 # --- contract

@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from math import isnan
+from sys import float_info
 
 import torch
 from torch import Tensor, nn
@@ -19,20 +21,43 @@ def draw(logits: Tensor, temperature: float = 1.0, generator: torch.Generator | 
     """Draw one code per row of logits, by inverting the cumulative distribution.
 
     Args:
-        logits: (B, K).
-        temperature: Logits are divided by it: below 1 likely codes become likelier, above 1 rarer.
+        logits: (B, K); -infinity for a code that must not be drawn.
+        temperature: Positive. Logits are divided by it: below 1 likely codes become likelier, above 1 rarer.
         generator: Where random numbers come from; the global CPU one if None.
 
     Returns:
         (B,) int64.
 
+    Raises:
+        ValueError: If ``temperature`` is not positive, or logits are no logits: NaN, infinity, or nothing to draw.
+
     Explained in notebook 11.
     """
-    reach = (logits.double().cpu() / temperature).softmax(dim=1).cumsum(dim=1)  # (B, K), rising to 1
+    must_be_positive(temperature)
+    scores = logits.double().cpu()
+    # Relative to the largest, or a temperature near 0 would make two infinities of the two likeliest codes.
+    scores = scores.sub(scores.amax(dim=1, keepdim=True)).div_(min(temperature, float_info.max))
+    reach = scores.softmax(dim=1).cumsum(dim=1)  # (B, K), rising to 1
+    if isnan(reach[:, -1].sum()):
+        spoilt = int(reach[:, -1].isnan().sum())
+        raise ValueError(
+            "logits must be finite numbers, or -infinity for some of the codes, got NaN, infinity or nothing but "
+            f"-infinity for {spoilt:,} of {len(logits):,} maps: the prior's weights are spoilt, or its layers overflow "
+            "in half precision. Train it again with a lower lr or with clip, or sample in float32"
+        )
     device = "cpu" if generator is None else generator.device
     u = torch.rand(len(logits), 1, generator=generator, device=device, dtype=torch.float64).cpu()
     chosen = torch.searchsorted(reach, u * reach[:, -1:], right=True).clamp(max=logits.shape[1] - 1)
     return chosen[:, 0].to(logits.device)
+
+
+def must_be_positive(temperature: float) -> None:
+    """Raise ``ValueError`` unless logits can be divided by it."""
+    if not temperature > 0:
+        raise ValueError(
+            f"temperature must be positive, got {temperature}: for the likeliest code each time pass a small one, "
+            "such as 1e-6"
+        )
 
 
 class SamplingInterrupted(KeyboardInterrupt):
@@ -93,13 +118,12 @@ def sample(
 
     Raises:
         ValueError: If ``temperature`` is not positive, ``shape`` is not three positive sizes, or
-            the labels, the condition or the given codes do not fit.
+            the labels, the condition or the given codes do not fit, or the prior's logits are NaN or infinite.
         SamplingInterrupted: If it is stopped by hand; what was drawn comes with it.
 
     Explained in notebooks 11 and 13.
     """
-    if not temperature > 0:
-        raise ValueError(f"temperature must be positive, got {temperature}")
+    must_be_positive(temperature)
     if len(shape) != 3 or min(shape) < 1:
         raise ValueError(f"shape must be (B, h, w) with positive sizes, got {tuple(shape)}")
     if given is not None and (given.shape != tuple(shape) or given.dtype != torch.int64 or int(given.min()) < -1):
