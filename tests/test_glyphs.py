@@ -1,7 +1,13 @@
+from pathlib import Path
+
+import matplotlib
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from vqvae_course.glyphs import SIZE, digit_distances, draw_glyphs
+from tools.printed_digits import FONTS, sheet
+from vqvae_course.glyphs import CANVAS, SHEET, SIZE, digit_distances, draw_glyphs
 
 
 def drawn(count: int, seed: int = 0):
@@ -68,9 +74,32 @@ def test_no_glyph_at_all_is_an_empty_set():
 
 def test_distances_are_positive_in_the_stroke_and_change_by_one_a_pixel():
     distances = digit_distances()
-    assert distances.shape[1] == 10
+    assert distances.shape == (len(FONTS), 10, CANVAS, CANVAS)
     assert (distances.amax(dim=(2, 3)) > 1).all()  # every digit of every font has a stroke
     assert (distances[:, :, 0, 0] < 0).all()
     step = (distances[:, :, 1:] - distances[:, :, :-1]).abs()
     # A distance changes by at most the way walked; the half pixel on either side of the outline adds one.
     assert step.max() <= 2 + 1e-5
+
+
+def test_a_distance_is_that_to_the_nearest_pixel_of_the_outline():
+    distances = digit_distances()
+    font, digit, row, column = 3, 7, 40, 9
+    inside = distances[font, digit] > 0
+    outline = [
+        (i, j)
+        for i, j in inside.nonzero().tolist()
+        if not (inside[i - 1, j] and inside[i + 1, j] and inside[i, j - 1] and inside[i, j + 1])
+    ]
+    nearest = min((i - row) ** 2 + (j - column) ** 2 for i, j in outline)
+    assert not inside[row, column]
+    assert distances[font, digit, row, column] == 0.5 - nearest**0.5
+
+
+def test_the_sheet_of_printed_digits_is_what_the_tool_draws():
+    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    if missing := [font for font in FONTS if not (fonts / f"{font}.ttf").exists()]:
+        pytest.skip(f"this matplotlib has no {', '.join(missing)}")
+    with Image.open(SHEET) as stored:
+        kept = np.array(stored.convert("L"))
+    assert (kept == np.array(sheet().convert("L"))).mean() > 0.995  # what draws fonts differs between releases

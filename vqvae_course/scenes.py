@@ -1,4 +1,8 @@
-"""Built-in colour scenes: one to three shapes on a texture, every factor known."""
+"""Built-in colour scenes: one to three shapes on a texture, every factor known.
+
+The same seed draws the same pixels on every machine: numbers are drawn in float32, which is exact, and computed with
+in float64. What processors and releases differ by then is too little to round any pixel of the two splits another way.
+"""
 
 import math
 from typing import NamedTuple
@@ -49,7 +53,7 @@ def draw_scenes(count: int, size: int, generator: torch.Generator) -> tuple[Tens
     Args:
         count: How many scenes.
         size: Height and width in pixels, at least 8.
-        generator: CPU generator; the same state draws the same scenes.
+        generator: CPU generator; the same state draws the same scenes, on every machine.
 
     Returns:
         Images (count, 3, size, size) uint8, labels (count,) int64 in [0, 9), and the ``Factors``.
@@ -65,7 +69,7 @@ def draw_scenes(count: int, size: int, generator: torch.Generator) -> tuple[Tens
     number = torch.randint(1, MAX_COUNT + 1, (count,), generator=generator)
     present = torch.arange(MAX_COUNT) < number[:, None]  # (n, 3)
     colour = torch.randint(len(COLOURS), (count, MAX_COUNT), generator=generator)
-    quarter = torch.rand(count, 4, generator=generator).argsort(dim=1)[:, :MAX_COUNT]
+    quarter = torch.rand(count, 4, generator=generator).argsort(dim=1, stable=True)[:, :MAX_COUNT]
     corner = torch.stack([quarter // 2, quarter % 2], dim=2) / 2  # (n, 3, 2)
     centre = corner + 0.19 + 0.12 * torch.rand(count, MAX_COUNT, 2, generator=generator)
     radius = 0.11 + 0.07 * torch.rand(count, MAX_COUNT, generator=generator)
@@ -79,35 +83,44 @@ def draw_scenes(count: int, size: int, generator: torch.Generator) -> tuple[Tens
         radius.masked_fill(blank, math.nan),
     )
     images = torch.empty(count, 3, size, size, dtype=torch.uint8)
+    palette = RGB.double()
     for rows in torch.arange(count).split(max(1, 2_000_000 // size**2)):
-        picture = _textures(len(rows), size, generator)
-        for s in range(MAX_COUNT):
-            depth = _depth(kind[rows], centre[rows, s], radius[rows, s], turn[rows, s], size)
-            cover = (depth * size + 0.5).clamp(0, 1) * present[rows, s, None, None]  # one pixel of soft edge
-            picture = torch.lerp(picture, RGB[colour[rows, s], :, None, None], cover[:, None])
-        images[rows] = (255 * picture).round().to(torch.uint8)
+        random = _random_ground(len(rows), generator)
+        for part in torch.arange(len(rows)).split(max(1, 100_000 // size**2)):  # what a processor's cache holds
+            picture = _ground(*(of_all[part] for of_all in random), size)
+            for s in range(MAX_COUNT):
+                where, half, angle = (of_all[rows[part], s].double() for of_all in (centre, radius, turn))
+                depth = _depth(kind[rows[part]], where, half, angle, size)
+                cover = (depth * size + 0.5).clamp(0, 1) * present[rows[part], s, None, None]  # one pixel of soft edge
+                picture = torch.lerp(picture, palette[colour[rows[part], s], :, None, None], cover[:, None])
+            images[rows[part]] = (255 * picture).round().to(torch.uint8)
     return images, 3 * kind + number - 1, factors
 
 
-def _textures(count: int, size: int, generator: torch.Generator) -> Tensor:
-    """Return (count, 3, size, size) pale ground: two close tones mixed by stripes or by soft noise."""
-    tones = 0.45 + 0.4 * torch.rand(count, 2, 3, 1, 1, generator=generator)
-    tones[:, 1] = tones[:, 0] + 0.2 * (torch.rand(count, 3, 1, 1, generator=generator) - 0.5)
-    axis = torch.linspace(0, 1, size)
-    angle = math.pi * torch.rand(count, 1, 1, generator=generator)
-    waves = 3 + 3 * torch.rand(count, 1, 1, generator=generator)
+def _random_ground(count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Draw what ``_ground`` paints, float64: two tones, direction and number of stripes, noise, stripes or noise."""
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(count, *shape, generator=generator).double()
+
+    tones = 0.45 + 0.4 * uniform(2, 3, 1, 1)
+    tones[:, 1] = tones[:, 0] + 0.2 * (uniform(3, 1, 1) - 0.5)
+    return tones, math.pi * uniform(1, 1), 3 + 3 * uniform(1, 1), uniform(1, 6, 6), uniform(1, 1) < 0.5
+
+
+def _ground(tones: Tensor, angle: Tensor, waves: Tensor, noise: Tensor, striped: Tensor, size: int) -> Tensor:
+    """Return (n, 3, size, size) pale ground: two close tones mixed by stripes or by soft noise."""
+    axis = torch.linspace(0, 1, size, dtype=torch.float64)
     along = axis[:, None] * angle.sin() + axis[None, :] * angle.cos()
     stripes = 0.5 + 0.5 * torch.sin(2 * math.pi * waves * along)
-    noise = torch.rand(count, 1, 6, 6, generator=generator)
-    noise = F.interpolate(noise, size=(size, size), mode="bicubic", align_corners=True).clamp(0, 1)[:, 0]
-    striped = torch.rand(count, 1, 1, generator=generator) < 0.5
-    mix = torch.where(striped, stripes, noise)[:, None]
+    soft = F.interpolate(noise, size=(size, size), mode="bicubic", align_corners=True).clamp(0, 1)[:, 0]
+    mix = torch.where(striped, stripes, soft)[:, None]
     return torch.lerp(tones[:, 0], tones[:, 1], mix)
 
 
 def _depth(kind: Tensor, centre: Tensor, radius: Tensor, turn: Tensor, size: int) -> Tensor:
     """Return (n, size, size) how far each pixel lies inside the shape, in units of the image's side."""
-    axis = (torch.arange(size) + 0.5) / size
+    axis = (torch.arange(size, dtype=torch.float64) + 0.5) / size
     y = axis[None, :, None] - centre[:, 0, None, None]
     x = axis[None, None, :] - centre[:, 1, None, None]
     cos, sin = turn.cos()[:, None, None], turn.sin()[:, None, None]
