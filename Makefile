@@ -2,10 +2,13 @@
 
 PYTHON ?= python3
 BUDGET ?= laptop
+JOBS   ?= 2
 
 BIN        := .venv/bin
 INSTALLED  := .venv/installed
 QUICKSTART := _build/00_quickstart.ipynb
+DRAFT      := _build/source/.built
+BOOK       := _build/html/.built
 PACKAGE    := $(shell find vqvae_course -name '*.py')
 PAGES      := _config.yml _toc.yml CHANGELOG.md $(shell find book notebooks benchmarks -type f -not -path '*/.*' -not -name '*.pyc')
 
@@ -15,27 +18,40 @@ override VQVAE_COURSE_DATA := $(shell $(PYTHON) -c 'import os, sys; print(os.pat
 export VQVAE_COURSE_DATA
 endif
 
+# Which build of torch is there; make book TORCH=cpu asks for another, and that is installed from nothing.
+THERE := $(shell cat $(INSTALLED) 2> /dev/null)
+TORCH ?= $(THERE)
+ifneq ($(TORCH),$(THERE))
+ANEW  := yes
+.PHONY: $(INSTALLED)
+endif
+
 .PHONY: help book test lint units notebooks site browser links slides pdf lab execute bench release-check colab lowest newest clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-book: _build/html/index.html  ## run the quickstart here, build the book, print the page to open
-	@printf '\nOpen  file://%s\n' '$(CURDIR)/$<'
+book:  ## run the quickstart here, build the book, print the page to open; TORCH=cpu for a machine without a GPU
+	@$(MAKE) --no-print-directory -j $(JOBS) $(BOOK)
+	@printf '\nOpen  file://%s\n' '$(CURDIR)/_build/html/index.html'
 
 test: lint units notebooks site browser  ## everything CI runs: the next five
 
-lint: $(INSTALLED)  ## code style and spelling
+lint: $(INSTALLED)  ## code style, spelling, and the workflows
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/codespell
+	$(BIN)/zizmor --offline --quiet .github
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
-units: $(INSTALLED)  ## unit tests
-	$(BIN)/python -m pytest
+# Processes of one thread: these tensors are tiny, and threads that wait for each other take four times as long on a
+# shared machine. A file stays in one process, because its tests share what they have trained.
+units: $(INSTALLED)  ## unit tests, in two processes: make units JOBS=4
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-# One thread: these tensors are tiny, and threads that wait for each other take four times as long on a shared machine.
 notebooks: $(INSTALLED)  ## run every notebook under the smoke budget, compare the outputs that must not change
-	VQVAE_COURSE_STORED=1 VQVAE_COURSE_BUDGET=smoke OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
+	rm -rf _build/failed
+	VQVAE_COURSE_STORED=1 VQVAE_COURSE_BUDGET=smoke OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p tools.keep_failed -n $(JOBS) --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
 
 site: $(INSTALLED)  ## the book from the stored outputs, as published; warnings, dead links and remote loads are errors
 	rm -rf _build/site  # a page built before would not repeat its warnings
@@ -88,17 +104,22 @@ clean:  ## delete what was built; .venv stays
 $(INSTALLED): requirements.txt pyproject.toml
 	@command -v $(PYTHON) > /dev/null || { echo 'There is no $(PYTHON) here. Install Python 3.11 or newer, or name one: make PYTHON=...'; exit 1; }
 	@$(PYTHON) tools/check_python.py
-	rm $@ 2> /dev/null || $(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
-	@touch $@
+	$(if $(ANEW),,rm $@ 2> /dev/null ||) $(PYTHON) -m venv --clear .venv
+	$(BIN)/python tools/install.py --torch '$(TORCH)'
+	@echo '$(TORCH)' > $@
 
 $(QUICKSTART): notebooks/00_quickstart.ipynb $(PACKAGE) tools/execute.py tools/outputs.py $(INSTALLED)
 	$(BIN)/python -m tools.execute $< --to $@
 
-# Built from a copy with the fresh quickstart in it: the working tree stays as it was.
-_build/html/index.html: $(PAGES) $(PACKAGE) $(QUICKSTART)
+# The book is built from a copy, so that the working tree stays as it was: from the stored outputs while the quickstart
+# runs, and then once more, which writes the quickstart's page anew.
+$(DRAFT): $(PAGES) $(PACKAGE) $(INSTALLED)
 	rm -rf _build/source && mkdir -p _build/source
 	cp -Rp _config.yml _toc.yml CHANGELOG.md book notebooks benchmarks _build/source
-	cp $(QUICKSTART) _build/source/notebooks
+	$(BIN)/jupyter-book build _build/source --path-output . -q > /dev/null
+	@touch $@
+
+$(BOOK): $(DRAFT) $(QUICKSTART)
+	cp -p $(QUICKSTART) _build/source/notebooks
 	$(BIN)/jupyter-book build _build/source --path-output . -q > /dev/null
 	@touch $@
