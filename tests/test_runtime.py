@@ -1,5 +1,8 @@
+import multiprocessing
+import os
 import random
 import shutil
+import signal
 import sys
 
 import numpy as np
@@ -177,3 +180,34 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         write_and_stop()
     assert path.read_bytes() == b"first"
     assert [each.name for each in path.parent.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are ended in the way of Unix")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_what_a_killed_process_left_is_found_under_the_name_it_was_writing(tmp_path):
+    def write_and_die() -> None:
+        with runtime.whole_file(tmp_path / "model.pt") as file:
+            file.write(b"half")
+            file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    child = multiprocessing.get_context("fork").Process(target=write_and_die)
+    child.start()
+    child.join()
+    (left,) = tmp_path.iterdir()
+    assert left.read_bytes() == b"half"
+    assert runtime.half_written(tmp_path / "model.pt") == [left]
+    assert runtime.half_written(tmp_path / "prior.pt") == []
+    assert runtime.half_written(tmp_path / "nowhere" / "model.pt") == []
+
+
+def test_what_is_being_written_is_not_taken_for_left_over(tmp_path, monkeypatch):
+    with runtime.whole_file(tmp_path / "model.pt"):
+        assert len(list(tmp_path.iterdir())) == 1
+        assert runtime.half_written(tmp_path / "model.pt") == []
+        # Nor is what a machine writes that shares the disk, where our number of its process is nobody's.
+        monkeypatch.setattr(runtime.platform, "node", lambda: "other.example")
+        monkeypatch.setattr(runtime, "_is_alive", lambda process: False)
+        assert runtime.half_written(tmp_path / "model.pt") == []
+    with runtime.whole_file(tmp_path / "model.pt"):
+        assert [path.name for path in tmp_path.glob(".*")] == [f".model.pt.other-example.{os.getpid()}"]

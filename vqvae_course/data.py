@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vqvae_course.folders import folder_name
 from vqvae_course.glyphs import draw_glyphs
 from vqvae_course.runtime import device_of, eval_mode, whole_file
 from vqvae_course.scenes import draw_scenes
@@ -27,15 +28,17 @@ class ImageSet(NamedTuple):
         images: (N, C, H, W) uint8.
         labels: (N,) int64.
         name: What it is called in titles and tables.
+        classes: What the labels are called, for a folder of pictures, in the order of their numbers.
     """
 
     images: Tensor
     labels: Tensor
     name: str
+    classes: tuple[str, ...] = ()
 
     def take(self, rows: slice | Tensor) -> "ImageSet":
         """Return the images and labels at these rows, under the same name."""
-        return ImageSet(self.images[rows], self.labels[rows], self.name)
+        return self._replace(images=self.images[rows], labels=self.labels[rows])
 
 
 class CodeSet(NamedTuple):
@@ -46,12 +49,14 @@ class CodeSet(NamedTuple):
         labels: (N,) int64.
         name: Name of the image set.
         above: In a hierarchy, the index maps of the levels above, top first, (N, h', w') int64 each.
+        classes: What the labels are called, for a folder of pictures, in the order of their numbers.
     """
 
     indices: Tensor
     labels: Tensor
     name: str
     above: tuple[Tensor, ...] = ()
+    classes: tuple[str, ...] = ()
 
 
 class Batch(NamedTuple):
@@ -121,7 +126,9 @@ def load_images(name: str, split: str = "train", root: str | Path | None = None,
     if folder == "":
         raise ValueError("name must give the path behind folder:, got none")
     if folder is not None:
-        return ImageSet(*load_folder(Path(folder).expanduser(), split, size), Path(folder).expanduser().name)
+        place = Path(folder).expanduser()
+        images, labels, classes = load_folder(place, split, size)
+        return ImageSet(images, labels, folder_name(place), classes)
     if name in TORCHVISION:
         return ImageSet(*load_torchvision(name, split, data_root(root)), name)
     generator = torch.Generator().manual_seed(SPLIT_SEEDS[split])
@@ -261,7 +268,7 @@ def encode_dataset(model: nn.Module, data: ImageSet, batch_size: int = 500) -> C
     device = device_of(model)
     with eval_mode(model):
         maps = [model.encode(as_float(part.to(device))).cpu() for part in data.images.split(batch_size)]
-    return CodeSet(torch.cat(maps), data.labels, data.name)
+    return CodeSet(torch.cat(maps), data.labels, data.name, classes=data.classes)
 
 
 @torch.no_grad()
@@ -304,7 +311,9 @@ def encode_levels(model: nn.Module, data: ImageSet, batch_size: int = 500) -> li
             [maps.cpu() for maps in model.encode(as_float(part.to(device)))] for part in data.images.split(batch_size)
         ]
     levels = [torch.cat(maps) for maps in zip(*parts, strict=True)]
-    return [CodeSet(maps, data.labels, data.name, tuple(levels[:above])) for above, maps in enumerate(levels)]
+    return [
+        CodeSet(maps, data.labels, data.name, tuple(levels[:above]), data.classes) for above, maps in enumerate(levels)
+    ]
 
 
 @torch.no_grad()
@@ -364,6 +373,7 @@ def save_codes(path: str | Path, codes: CodeSet, model: nn.Module) -> None:
             labels=codes.labels.cpu().numpy(),
             name=codes.name,
             model=fingerprint(model),
+            classes=np.array(codes.classes, dtype=str),
             **{f"above_{level}": maps.cpu().numpy() for level, maps in enumerate(codes.above)},
         )
 
@@ -395,7 +405,8 @@ def load_codes(path: str | Path, model: nn.Module) -> CodeSet:
                 maps, labels = torch.from_numpy(file["indices"]), torch.from_numpy(file["labels"])
                 levels = sum(name.startswith("above_") for name in file)
                 above = tuple(torch.from_numpy(file[f"above_{level}"]) for level in range(levels))
-                codes, owner = CodeSet(maps, labels, str(file["name"]), above), str(file["model"])
+                classes = tuple(file["classes"].tolist()) if "classes" in file else ()  # older files have none
+                codes, owner = CodeSet(maps, labels, str(file["name"]), above, classes), str(file["model"])
     except FileNotFoundError:
         raise
     except Exception as error:  # numpy raises many kinds for one cause: this is no file of codes

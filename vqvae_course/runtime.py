@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import random
+import re
 import shutil
 import sys
 import time
@@ -183,6 +184,41 @@ def wide_dtype(*dtypes: torch.dtype) -> torch.dtype:
     return torch.promote_types(widest, torch.float32) if widest.is_floating_point else widest
 
 
+def host_name() -> str:
+    """Return what this machine calls itself, in characters that any file system takes."""
+    return re.sub(r"[^\w-]", "-", platform.node(), flags=re.ASCII)[:64] or "localhost"
+
+
+def half_written(path: str | Path) -> list[Path]:
+    """Return what processes of this machine that are gone left half written by ``whole_file`` under this very name.
+
+    What a process of another machine writes, on a disk that both share, is left out, since nobody can say here
+    whether that process is alive.
+
+    Args:
+        path: The name the file would have had.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        return []
+    name = re.compile(rf"\.{re.escape(path.name)}\.(?:{re.escape(host_name())}\.)?([1-9]\d*)")  # older ones: no host
+    found = ((left, name.fullmatch(left.name)) for left in path.parent.iterdir())
+    return sorted(left for left, match in found if match and left.is_file() and not _is_alive(int(match[1])))
+
+
+def _is_alive(process: int) -> bool:
+    """Say whether there is such a process, or there may be one."""
+    if os.name == "nt":  # where there is no way to ask without ending it
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file beside ``path`` for writing; it takes that name only when it is whole.
@@ -199,7 +235,7 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    half_done = path.with_name(f".{path.name}.{os.getpid()}")
+    half_done = path.with_name(f".{path.name}.{host_name()}.{os.getpid()}")
     try:
         with half_done.open("wb") as file:
             yield file

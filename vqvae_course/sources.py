@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,15 +16,13 @@ from torch import Tensor
 from torchvision import datasets
 from torchvision.transforms import v2 as transforms
 
+from vqvae_course.folders import DataUnavailable, list_folder
+
 TORCHVISION = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10}
 TORCHVISION_SIZES = {name: {"train": 60_000, "test": 10_000} for name in TORCHVISION} | {
     "cifar10": {"train": 50_000, "test": 10_000}
 }
 REACH_SECONDS = 8  # how long to wait for a server to answer at all
-
-
-class DataUnavailable(RuntimeError):
-    """A data set could not be had; the message says what to do."""
 
 
 def load_torchvision(name: str, split: str, root: Path) -> tuple[Tensor, Tensor]:
@@ -90,51 +87,6 @@ def _why_unreachable(url: str) -> str | None:
     thread.start()
     thread.join(REACH_SECONDS)
     return answer[-1] or None
-
-
-class PictureFiles(NamedTuple):
-    """The pictures of a folder, not opened yet.
-
-    Attributes:
-        paths: One path a picture, in the order of the set.
-        labels: (N,) int64, the numbers of their sub-folders.
-    """
-
-    paths: list[str]
-    labels: Tensor
-
-
-def list_folder(folder: Path, split: str) -> PictureFiles:
-    """Return the pictures of a split of a folder with one sub-folder for each class.
-
-    Args:
-        folder: Its ``train`` and ``test`` are the splits where it has both; else every tenth picture is for ``test``.
-        split: ``train`` or ``test``.
-
-    Returns:
-        At least one picture; class by class, and by name within a class.
-
-    Raises:
-        DataUnavailable: If the folder or its sub-folders are not as they must be.
-    """
-    if not folder.is_dir():
-        raise DataUnavailable(f"folder:{folder} must name a folder, and there is none. Check the path.")
-    divided = (folder / "train").is_dir()
-    if divided != (folder / "test").is_dir():
-        raise DataUnavailable(f"{folder} must hold both a train and a test sub-folder, or neither.")
-    place = folder / split if divided else folder
-    # One list of classes for both splits, or a class without test pictures would shift the numbers of those after it.
-    classes = sorted(entry.name for entry in (folder / "train" if divided else folder).iterdir() if entry.is_dir())
-    try:
-        found = datasets.ImageFolder(str(place))
-        samples = [(path, classes.index(found.classes[label])) for path, label in found.samples]
-    except (FileNotFoundError, ValueError) as error:
-        raise DataUnavailable(f"{place} must hold one sub-folder of pictures for each class ({error}).") from error
-    if not divided:
-        samples = [pair for number, pair in enumerate(samples) if (number % 10 == 9) == (split == "test")]
-    if not samples:
-        raise DataUnavailable(f"{place} holds too few pictures for a {split} split of its own.")
-    return PictureFiles([path for path, _ in samples], torch.tensor([label for _, label in samples]))
 
 
 def open_picture(path: str | Path) -> Image.Image:
@@ -225,13 +177,13 @@ def must_have_shape(path: str, picture: Tensor, shape: Sequence[int]) -> None:
         )
 
 
-def load_folder(folder: Path, split: str, size: int | None) -> tuple[Tensor, Tensor]:
-    """Return the pictures (N, C, H, W) uint8 of a folder and the numbers (N,) of their sub-folders.
+def load_folder(folder: Path, split: str, size: int | None) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """Return the pictures (N, C, H, W) uint8 of a folder, the numbers (N,) of their classes, and the classes' names.
 
     Raises:
         DataUnavailable: If the folder, its pictures or their sizes are not as they must be.
     """
-    paths, labels = list_folder(folder, split)
+    paths, labels, classes, _ = list_folder(folder, split)
     images: Tensor | None = None
     for row, path in enumerate(paths):
         picture = read_picture(path, size)
@@ -239,4 +191,4 @@ def load_folder(folder: Path, split: str, size: int | None) -> tuple[Tensor, Ten
             images = torch.empty(len(paths), *picture.shape, dtype=torch.uint8)
         must_have_shape(path, picture, images.shape[1:])
         images[row] = picture
-    return images, labels
+    return images, labels, classes

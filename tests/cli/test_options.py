@@ -229,6 +229,45 @@ def test_a_run_is_named_after_its_data_unless_it_is_told_otherwise(cli, parsed, 
     assert parsed[0].out == Path(out)
 
 
+@pytest.mark.parametrize(
+    ("here", "data", "out"),
+    [
+        (".", "folder:pets/train/..", "runs/pets"),
+        (".", "folder:pets/", "runs/pets"),
+        ("pets", "folder:.", "../runs/pets"),
+        ("pets/train", "folder:..", "../../runs/pets"),
+        ("pets/train", "folder:.", "../runs/train"),
+        ("pets/train/ant", "folder:../..", "../../../runs/pets"),
+        ("pets/test", "folder:../train", "runs/train"),
+    ],
+)
+def test_a_run_lies_beside_the_pictures_not_among_them(cli, parsed, pets, monkeypatch, here, data, out):
+    monkeypatch.chdir(here)
+    cli("train", "--data", data)
+    assert parsed[0].out == Path(out)
+
+
+@pytest.mark.parametrize("out", ["pets", "pets/train", "pets/train/bee", "pets/test/cow", "pets/../pets"])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_run_among_the_pictures_is_refused(cli, pets, out, workers):
+    before = sorted(pets.rglob("*"))
+    outcome = cli("train", *ONE_LEVEL, "--workers", workers, "--out", out)
+    assert outcome.status == 1
+    assert f"out must be a folder apart from the pictures of folder:pets, got {Path(out)}: pass another" in outcome.err
+    assert sorted(pets.rglob("*")) == before
+
+
+@pytest.mark.parametrize("out", ["pets/runs/a", "pets/train/mine", "pets/train/ant/deep"])
+def test_runs_may_lie_below_the_pictures_and_change_nothing(cli, pets, out):
+    assert cli("train", *ONE_LEVEL, "--steps", 2, "--out", "run").status == 0
+    for name in ("one", "two"):
+        outcome = cli("train", *ONE_LEVEL, "--steps", 2, "--out", f"{out}/{name}")
+        assert (outcome.status, outcome.err) == (0, "")
+        assert "3 classes in folder:pets: ant, bee, cow." in outcome.out
+        assert cli("encode", "--out", f"{out}/{name}").status == 0
+        assert Path(out, name, "model.csv").read_bytes() == Path("run/model.csv").read_bytes()
+
+
 # --- what is refused
 
 

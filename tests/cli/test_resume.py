@@ -1,5 +1,6 @@
 import csv
 import json
+import multiprocessing
 import os
 import random
 import re
@@ -31,6 +32,7 @@ from vqvae_course.checkpoint import load_checkpoint
 from vqvae_course.cli import session
 from vqvae_course.cli import train as train_command
 from vqvae_course.cli import train_prior as prior_command
+from vqvae_course.runtime import host_name
 from vqvae_course.stream import FolderStream
 
 PEEK = FolderStream.peek
@@ -140,15 +142,48 @@ def test_a_run_killed_before_its_first_checkpoint_starts_anew(cli, pets, tmp_pat
     assert_same_run("straight", "run")
 
 
-def test_what_a_killed_process_left_half_written_is_cleared_away(cli, trained):
-    for name in (".model.pt.4711", "codes/.train.npz.4711"):
-        (trained / name).parent.mkdir(exist_ok=True)
-        (trained / name).write_bytes(b"half a file")
-    mine = trained / "my.pt.notes"
-    mine.write_text("keep me")
+@pytest.fixture
+def dead() -> int:
+    """Return the number of a process that is gone."""
+    child = multiprocessing.get_context("fork").Process(target=os._exit, args=(0,))
+    child.start()
+    child.join()
+    return child.pid
+
+
+def write(*paths: Path | str) -> None:
+    for path in map(Path, paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half a file")
+
+
+@pytest.mark.parametrize("host", ["", f"{host_name()}."], ids=["before hosts were named", "named"])
+def test_what_a_killed_process_left_half_written_is_cleared_away(cli, trained, dead, host):
+    left = [trained / f"{name}.{host}{dead}" for name in (".model.pt", ".prior_top.csv", "codes/.train.npz")]
+    write(*left)
     assert cli("train", "--out", "run", "--resume").status == 0
-    assert not list(trained.rglob("*.4711"))
-    assert mine.read_text() == "keep me"
+    assert not any(path.exists() for path in left)
+
+
+def test_nothing_else_is_cleared_away_whatever_it_is_called(cli, trained, dead):
+    kept = [
+        *("my.pt.notes", ".best.pt.bak", ".model.pt.backup", f".best.pt.{dead}", ".model.pt.007", f".model.pt.{dead}~"),
+        *(f"other/.weights.npz.{dead}", f"nested/.model.pt.{dead}", f"codes/.model.pt.{dead}", f".train.npz.{dead}"),
+        *(f"nested/codes/.train.npz.{dead}", f".model.pt.{os.getpid()}", f".model.pt.{host_name()}.{os.getppid()}"),
+        f".model.pt.another-machine.{dead}",
+    ]
+    write(*(trained / name for name in kept))
+    (trained / f".model.csv.{dead}").mkdir()
+    assert cli("train", "--out", "run", "--resume").status == 0
+    assert {name: (trained / name).read_bytes() for name in kept} == dict.fromkeys(kept, b"half a file")
+    assert (trained / f".model.csv.{dead}").is_dir()
+
+
+def test_a_folder_that_is_no_run_yet_keeps_all_it_holds(cli, pets, dead):
+    kept = [f"run/.model.pt.{dead}", f"run/codes/.train.npz.{dead}", "run/.prior.pt.bak"]
+    write(*kept)
+    assert cli("train", "--out", "run", *ONE_LEVEL, "--steps", 2).status == 0
+    assert all(Path(name).read_bytes() == b"half a file" for name in kept)
 
 
 # --- stopped by an error

@@ -18,8 +18,15 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 import vqvae_course
-from vqvae_course.runtime import whole_file
-from vqvae_course.train import History
+from vqvae_course.runtime import half_written, whole_file
+from vqvae_course.train import LEVEL_NAMES, History
+
+LEVELS = ("", *sorted({f"_{name}" for names in LEVEL_NAMES.values() for name in names}))
+OWN_FILES = (
+    *("train.json", "model.pt", "model.csv", "evaluation.json"),
+    *(f"prior{level}.{kind}" for level in LEVELS for kind in ("json", "pt", "csv")),
+    *(f"codes/{split}{level}.npz" for level in LEVELS for split in ("train", "test")),
+)
 
 
 class RunError(ValueError):
@@ -72,9 +79,14 @@ class Run:
             lock.release()
 
     def _tidy(self) -> None:
-        """Delete checkpoints and codes that a killed process left half written; nobody else writes them now."""
-        for kind in (".pt", ".npz"):
-            for left in self.folder.rglob(f".*{kind}.*"):
+        """Delete what a killed process left half written of this run's own files; nobody else writes them now.
+
+        By exact name and place: other runs may lie below, and a folder may hold much that is none of ours.
+        """
+        if not (self.folder / "train.json").exists():  # no run yet, so nothing here can be its own
+            return
+        for name in OWN_FILES:
+            for left in half_written(self.folder / name):
                 left.unlink(missing_ok=True)
 
     def need(self, name: str, command: str) -> Path:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from math import ceil, prod
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +13,10 @@ from vqvae_course.cli.pictures import save_pairs
 from vqvae_course.cli.presets import PRESETS
 from vqvae_course.cli.run import Run, RunError, as_plain, environment, say
 from vqvae_course.cli.session import Board, announce, fit_in, report
+from vqvae_course.cli.source import default_out, folder_of, must_be_apart, tell
 from vqvae_course.data import Batches, ImageSet, as_float, load_images, part_of
 from vqvae_course.distributed import agreed, together, world
+from vqvae_course.folders import list_folder
 from vqvae_course.metrics import data_variance
 from vqvae_course.quantize import put_codes
 from vqvae_course.runtime import eval_mode, keep_freed_memory, seed_everything
@@ -47,7 +48,7 @@ def defaults(arguments: Sequence[str]) -> TrainVQVAE:
         raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r}")
     chosen = PRESETS[preset](device_from(given(arguments, "--device")))
     if data := given(arguments, "--data"):
-        chosen = replace(chosen, out=Path("runs") / Path(data.removeprefix("folder:")).name)
+        chosen = replace(chosen, out=default_out(data))
     model = given(arguments, "--model") or chosen.model
     if model not in MODELS:
         raise ValueError(f"model must be one of {', '.join(MODELS)}, got {model!r}")
@@ -71,14 +72,19 @@ def train(options: TrainVQVAE) -> None:
     device = device_from(options.device)
     if options.keep_memory:
         keep_freed_memory()
+    checkpoint = run / "model.pt"
+    files = list_folder(folder, "train") if first and (folder := folder_of(options.data)) else None
+    if files and not checkpoint.exists():
+        must_be_apart(run.folder, options.data)
     with run.claimed() if first else nullcontext():
-        checkpoint = run / "model.pt"
         if checkpoint.exists() and not options.training.resume:
             raise RunError(f"{checkpoint} is there already: go on with --resume, or choose another --out")
         agreed(None)  # nobody starts before the first has the folder
         seed_everything(options.seed)
         if first:
             say(f"Reading {options.data}.")
+        if files:
+            tell(options.data, files)
         batches, some = open_data(options, device)
         must_divide(options, some)
         model = build(options, some).to(device)
