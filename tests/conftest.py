@@ -1,4 +1,4 @@
-"""What every test file shares: fixed seeds, one thread."""
+"""What every test file shares: fixed seeds, one thread, and a browser for those that drive one."""
 
 import pytest
 import torch
@@ -15,3 +15,23 @@ def _fixed_seed():
 @pytest.fixture
 def generator():
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, which finds no address but this machine's own."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    from tools.pdf import chromium  # here, since the other tests need nothing of what this imports
+
+    try:
+        executable = chromium()
+    except FileNotFoundError as missing:
+        pytest.skip(str(missing))
+    flags = [
+        *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+        *("--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
+    ]
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=executable, args=flags)
+        yield browser
+        browser.close()
