@@ -221,7 +221,7 @@ def first_cell(notebook: Path, venv: Path) -> list[str]:
 
 def notebooks(python: str | Path, elsewhere: Path) -> list[Result]:
     """Run every notebook under ``smoke``, one after another, and compare the outputs that must not change."""
-    options = ("--nbval-lax", "--nbval-cell-timeout=300")
+    options = ("-x", "--nbval-lax", "--nbval-cell-timeout=300")  # after one cell has failed, all later ones do
     return [pytest(path.stem, python, elsewhere, *options, path.name) for path in NOTEBOOKS]
 
 
@@ -234,7 +234,7 @@ def units(place: Path, python: Path) -> Result:
 def pytest(what: str, python: str | Path, folder: Path, *arguments: str) -> Result:
     """Run pytest in a folder; show what it says only where something failed."""
     alone = [] if folder == ROOT else ["-c", os.devnull, "--rootdir", "."]
-    command = [python, "-m", "pytest", "-q", "-ra", *alone, *arguments]
+    command = [python, "-m", "pytest", "-q", "-ra", "--color=no", *alone, *arguments]
     started = perf_counter()
     run = subprocess.run(command, cwd=folder, env=os.environ | SMOKE, capture_output=True, text=True)
     result = Result(what, run.returncode == 0, perf_counter() - started)
