@@ -118,6 +118,35 @@ def test_a_version_that_is_replaced_or_gone_or_new_is_named(after, told):
     assert differences({"torch": "2.11.0", "ipywidgets": "7.7.1"}, after) == told
 
 
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [
+        ({"torch": "2.11.0", "tyro": "1.0.17", "vqvae-course": "0.1.0"}, []),
+        ({"torch": "2.15.0", "tyro": "1.0.17"}, ["torch must be 2.11.0, got 2.15.0"]),
+        ({"tyro": "1.0.17"}, ["torch must be 2.11.0, got absent"]),
+        ({"torch": "2.11.0", "rich": "13.9.4"}, ["rich must not be added: Colab has it, or nothing needs it"]),
+    ],
+)
+def test_the_first_cell_may_add_what_colab_lacks_and_change_nothing(after, told):
+    assert environments.changes({"torch": "2.11.0"}, after) == told
+
+
+def test_a_first_cell_that_speaks_or_leaves_another_package_to_be_imported_is_noticed(tmp_path):
+    path = tmp_path / "speaks.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("print('Collecting torch')")]), path)
+    silence, place = environments.first_cell(path, tmp_path / "venv")
+    assert re.match("the first cell must print nothing, got .*Collecting torch", silence)
+    assert place.startswith("the wheel must be imported, got ")
+    assert place.endswith("__init__.py")
+
+
+def test_a_first_cell_that_fails_is_noticed(tmp_path):
+    path = tmp_path / "fails.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")]), path)
+    (told,) = environments.first_cell(path, tmp_path / "venv")
+    assert re.match("(?s)the first cell must install the package, got .*ZeroDivisionError", told)
+
+
 def test_the_table_counts_what_failed():
     results = [environments.Result("00_quickstart", True, 12.3), environments.Result("unit tests", False, 400.0)]
     lines = environments.table("make newest", results).splitlines()

@@ -4,8 +4,7 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
-from tools.outputs import WIDGET
-
+WIDGET = "application/vnd.jupyter.widget-view+json"
 OPEN = """
 from vqvae_course import plotting
 

@@ -73,7 +73,14 @@ def main() -> int:
     os.environ["PIP_CONFIG_FILE"] = os.devnull  # pip warns of what a machine's own settings name; variables still hold
     python = environment(place / "venv", PYTHON[name])
     results = {"colab": colab, "lowest": lowest, "newest": newest}[name](place, python, wheel.build(place))
-    print("", table(f"make {name}", results), sep="\n", flush=True)
+    versions = installed(python)
+    print(
+        "",
+        ", ".join(
+            f"{package} {versions[package]}" for package in pinned(CONSTRAINTS / "lowest.txt") if package in versions
+        ),
+    )
+    print(table(f"make {name}", results), flush=True)
     return 0 if all(result.passed for result in results) else 1
 
 
@@ -94,19 +101,15 @@ def colab(place: Path, python: Path, built: Path) -> list[Result]:
     started = perf_counter()
     problems = first_cell(elsewhere / NOTEBOOKS[0].name, place / "venv")
     after = installed(python)
-    added = {name: version for name, version in after.items() if name not in before}
-    problems += differences(before, {name: version for name, version in after.items() if name in before})
-    problems += [
-        f"{name} {added[name]} was added, which Colab has or nothing asked for" for name in added.keys() - LACKED
-    ]
-    print("The first cell added", ", ".join(f"{name} {version}" for name, version in added.items()))
+    problems += changes(before, after)
+    print("The first cell added", ", ".join(f"{name} {after[name]}" for name in sorted(after.keys() - before.keys())))
     print(*problems, sep="\n", end="\n" * bool(problems), flush=True)
     results = [Result("first cell", not problems, perf_counter() - started)]
     if problems:
         return results  # what follows would not be what a reader on Colab has
     results += notebooks(sys.executable, elsewhere)
     shutil.copy(ROOT / "tests" / "test_sliders.py", elsewhere)
-    return [*results, pytest("sliders", sys.executable, elsewhere, "test_sliders.py")]
+    return [*results, pytest("sliders", place, sys.executable, elsewhere, "test_sliders.py")]
 
 
 def lowest(place: Path, python: Path, built: Path) -> list[Result]:
@@ -169,6 +172,13 @@ def differences(expected: Mapping[str, str], got: Mapping[str, str]) -> list[str
     return [f"{name} must be {wanted}, got {found}" for name, wanted, found in pairs if wanted != found]
 
 
+def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Say, a line each, what the first cell changed that it must not."""
+    added = sorted(after.keys() - before.keys() - LACKED)
+    told = differences(before, {name: version for name, version in after.items() if name in before})
+    return told + [f"{name} must not be added: Colab has it, or nothing needs it" for name in added]
+
+
 def with_extras(built: Path) -> str:
     """Return the requirement of a wheel with everything that it may ask for."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
@@ -222,25 +232,27 @@ def first_cell(notebook: Path, venv: Path) -> list[str]:
 def notebooks(python: str | Path, elsewhere: Path) -> list[Result]:
     """Run every notebook under ``smoke``, one after another, and compare the outputs that must not change."""
     options = ("-x", "--nbval-lax", "--nbval-cell-timeout=300")  # after one cell has failed, all later ones do
-    return [pytest(path.stem, python, elsewhere, *options, path.name) for path in NOTEBOOKS]
+    return [pytest(path.stem, elsewhere.parent, python, elsewhere, *options, path.name) for path in NOTEBOOKS]
 
 
 def units(place: Path, python: Path) -> Result:
     """Run the unit tests with an environment's Python."""
     use_kernel(place, python)
-    return pytest("unit tests", python, ROOT, "-p", "no:cacheprovider")
+    return pytest("unit tests", place, python, ROOT, "-p", "no:cacheprovider")
 
 
-def pytest(what: str, python: str | Path, folder: Path, *arguments: str) -> Result:
-    """Run pytest in a folder; show what it says only where something failed."""
+def pytest(what: str, place: Path, python: str | Path, folder: Path, *arguments: str) -> Result:
+    """Run pytest in a folder, keep what it says, and show the end of that where something failed."""
     alone = [] if folder == ROOT else ["-c", os.devnull, "--rootdir", "."]
     command = [python, "-m", "pytest", "-q", "-ra", "--color=no", *alone, *arguments]
+    log = place / f"{what}.log"
     started = perf_counter()
-    run = subprocess.run(command, cwd=folder, env=os.environ | SMOKE, capture_output=True, text=True)
+    with log.open("w", encoding="utf-8") as said:
+        run = subprocess.run(command, cwd=folder, env=os.environ | SMOKE, stdout=said, stderr=subprocess.STDOUT)
     result = Result(what, run.returncode == 0, perf_counter() - started)
     print(line(result), flush=True)
     if not result.passed:
-        print(run.stdout[-TAIL:], run.stderr[-TAIL:], sep="\n", flush=True)
+        print(log.read_text(encoding="utf-8")[-TAIL:], f"All of it is in {log}.", sep="\n", flush=True)
     return result
 
 
