@@ -87,14 +87,16 @@ bench: $(INSTALLED)  ## measure speed against other ways, side by side, into ben
 release-check: $(INSTALLED)  ## before a release: versions and stamps agree, notebooks run against the built wheel elsewhere
 	$(BIN)/python -m tools.release_check
 
+ENVIRONMENT = $(if $(TORCH),UV_TORCH_BACKEND=$(TORCH)) $(BIN)/python -m tools.environments --jobs $(JOBS)
+
 colab: $(INSTALLED)  ## with what Colab has: install as a notebook's first cell does, run every notebook, move the sliders
-	$(BIN)/python -m tools.environments colab
+	$(ENVIRONMENT) colab
 
 lowest: $(INSTALLED)  ## with the lowest versions that pyproject.toml accepts: the unit tests
-	$(BIN)/python -m tools.environments lowest
+	$(ENVIRONMENT) lowest
 
 newest: $(INSTALLED)  ## with the newest versions there are: the unit tests and every notebook
-	$(BIN)/python -m tools.environments newest
+	$(ENVIRONMENT) newest
 
 clean:  ## delete what was built; .venv stays
 	rm -rf _build .pytest_cache .ruff_cache

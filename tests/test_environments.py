@@ -180,7 +180,7 @@ def test_each_has_a_target_a_job_and_a_line_for_the_release():
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "environments.yml").read_text(encoding="utf-8"))
     job = workflow["jobs"]["environments"]
     assert {each["name"]: each["python"] for each in job["strategy"]["matrix"]["include"]} == environments.PYTHON
-    assert job["steps"][-1]["run"] == "make ${{ matrix.name }}"
+    assert job["steps"][-1]["run"] == "make ${{ matrix.name }} TORCH=cpu"
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## Release")[1]
     for name in environments.PYTHON:
         assert re.search(rf"^{name}: \$\(INSTALLED\)", makefile, re.M)

@@ -9,7 +9,8 @@ Each builds an environment below ``_build/envs``, installs the wheel into it and
 - ``newest``: the newest versions there are. The unit tests and every notebook.
 
 uv takes the Python that each is meant for where there is one, and otherwise the Python that runs this;
-``UV_PYTHON=/where/python3.13 make colab`` names one.
+``UV_PYTHON=/where/python3.13 make colab`` names one. ``TORCH=cpu`` takes the small build of torch. A mirror of the
+package index is named by variables, ``UV_DEFAULT_INDEX`` for uv and ``PIP_INDEX_URL`` for the first cell's pip.
 """
 
 import argparse
@@ -40,7 +41,7 @@ CONSTRAINTS = ROOT / "tools" / "constraints"
 UV = [sys.executable, "-m", "uv", "--quiet"]
 PYTHON = {"colab": "3.13", "lowest": "3.11", "newest": "3.14"}
 # What the unit tests and nbval need beside the package.
-RUNNERS = ("pytest", "nbval", "nbformat", "nbclient", "ipykernel", "beautifulsoup4", "pyyaml")
+RUNNERS = ("pytest", "pytest-xdist", "nbval", "nbformat", "nbclient", "ipykernel", "beautifulsoup4", "pyyaml")
 # What the first cell may add beside the package: all else that it needs is on Colab. IPython asks for jedi, which Colab
 # removes from its machines, so pip puts it back whenever something asks for IPython.
 LACKED = {"vqvae-course", "tyro", "jedi"}
@@ -64,7 +65,9 @@ def main() -> int:
     """Build the environment that the command line names, run what belongs to it, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=PYTHON)
-    name = parser.parse_args().name
+    parser.add_argument("--jobs", type=int, default=2, help="processes for the unit tests")
+    options = parser.parse_args()
+    name = options.name
     place = ROOT / "_build" / "envs" / name
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
@@ -72,7 +75,11 @@ def main() -> int:
         os.environ.pop(variable, None)
     os.environ["PIP_CONFIG_FILE"] = os.devnull  # pip warns of what a machine's own settings name; variables still hold
     python = environment(place / "venv", PYTHON[name])
-    results = {"colab": colab, "lowest": lowest, "newest": newest}[name](place, python, wheel.build(place))
+    built = wheel.build(place)
+    if name == "colab":
+        results = colab(place, python, built)
+    else:
+        results = {"lowest": lowest, "newest": newest}[name](place, python, built, options.jobs)
     versions = installed(python)
     print(
         "",
@@ -112,18 +119,18 @@ def colab(place: Path, python: Path, built: Path) -> list[Result]:
     return [*results, pytest("sliders", place, sys.executable, elsewhere, "test_sliders.py")]
 
 
-def lowest(place: Path, python: Path, built: Path) -> list[Result]:
+def lowest(place: Path, python: Path, built: Path, jobs: int) -> list[Result]:
     """Run the unit tests where everything is as old as it may be, except what runs the tests."""
     pins = pinned(ROOT / "requirements.txt")
     runners = [f"{name}=={pins[name]}" for name in RUNNERS]
     install(python, "-c", CONSTRAINTS / "lowest.txt", with_extras(built), *runners)
-    return [units(place, python)]
+    return [units(place, python, jobs)]
 
 
-def newest(place: Path, python: Path, built: Path) -> list[Result]:
+def newest(place: Path, python: Path, built: Path, jobs: int) -> list[Result]:
     """Run the unit tests and every notebook with the newest of everything."""
     install(python, with_extras(built), *RUNNERS)
-    results = [units(place, python)]
+    results = [units(place, python, jobs)]
     copy_notebooks(elsewhere := place / "elsewhere")
     return [*results, *notebooks(python, elsewhere)]
 
@@ -235,10 +242,10 @@ def notebooks(python: str | Path, elsewhere: Path) -> list[Result]:
     return [pytest(path.stem, elsewhere.parent, python, elsewhere, *options, path.name) for path in NOTEBOOKS]
 
 
-def units(place: Path, python: Path) -> Result:
-    """Run the unit tests with an environment's Python."""
+def units(place: Path, python: Path, jobs: int) -> Result:
+    """Run the unit tests with an environment's Python, as ``make units`` does with its own."""
     use_kernel(place, python)
-    return pytest("unit tests", place, python, ROOT, "-p", "no:cacheprovider")
+    return pytest("unit tests", place, python, ROOT, "-p", "no:cacheprovider", "-n", str(jobs), "--dist", "loadfile")
 
 
 def pytest(what: str, place: Path, python: str | Path, folder: Path, *arguments: str) -> Result:
