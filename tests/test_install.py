@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from packaging.requirements import Requirement
 
 from tools import install
 
@@ -129,6 +130,14 @@ def test_pip_tells_its_settings_in_the_form_that_is_read(tmp_path):
     options = install.uv_options(listing.stdout)
     assert "--default-index=https://a.example/simple" in options
     assert {"--index=file:///x", "--index=file:///y", "--no-index"} <= set(options)
+
+
+@pytest.mark.parametrize("package", ["torch", "torchvision"])
+def test_the_pins_accept_a_build_for_processors(package):
+    (pin,) = (
+        line.split()[0] for line in install.REQUIREMENTS.read_text().splitlines() if line.startswith(f"{package}==")
+    )
+    assert Requirement(pin).specifier.contains(f"{pin.partition('==')[2]}+cpu")
 
 
 PYTHON = """#!/bin/sh
