@@ -22,7 +22,8 @@ import errno
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 
 import torch
@@ -45,6 +46,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 after an error whose message has been printed, 130 after Ctrl-C.
     """
+    with any_name_printed():
+        return _run(arguments)
+
+
+@contextmanager
+def any_name_printed() -> Iterator[None]:
+    r"""Have stdout and stderr write an escape, such as ``\u65e5``, for a character that they cannot encode.
+
+    A redirected output takes few characters on Windows, and nowhere those that stand for bytes which are no text in
+    a file's name. A run must not end for that.
+    """
+    changed = []
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", None) in ("strict", "surrogateescape") and hasattr(stream, "reconfigure"):
+            changed.append((stream, stream.errors))
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        for stream, errors in changed:
+            if not stream.closed:
+                stream.reconfigure(errors=errors)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     command, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if command in ("-h", "--help"):
         print(__doc__)
