@@ -26,7 +26,7 @@ ANEW  := yes
 .PHONY: $(INSTALLED)
 endif
 
-.PHONY: help book test lint units notebooks site browser links slides pdf lab execute bench release-check colab lowest newest clean
+.PHONY: help book test lint units processors notebooks site browser links slides pdf lab execute bench release-check colab lowest newest clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,7 +35,7 @@ book:  ## run the quickstart here, build the book, print the page to open; TORCH
 	@$(MAKE) --no-print-directory -j $(JOBS) $(BOOK)
 	@printf '\nOpen  file://%s\n' '$(CURDIR)/_build/html/index.html'
 
-test: lint units notebooks site browser  ## everything CI runs: the next five
+test: lint units processors notebooks site browser  ## everything CI runs: the next six
 
 lint: $(INSTALLED)  ## code style, spelling, and the workflows
 	$(BIN)/ruff check
@@ -48,6 +48,10 @@ lint: $(INSTALLED)  ## code style, spelling, and the workflows
 # shared machine. A file stays in one process, because its tests share what they have trained.
 units: $(INSTALLED)  ## unit tests, in two processes: make units JOBS=4
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+# Without the vector instructions of this processor sums round in another way, and training carries that on.
+processors: $(INSTALLED)  ## the tests that train, once more as the plainest processor would run them
+	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m 'trained and not (slow or gpu or notebooks or browser)'
 
 notebooks: $(INSTALLED)  ## run every notebook under the smoke budget, compare the outputs that must not change
 	rm -rf _build/failed

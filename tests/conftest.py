@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from tests.trained import mark
+
 torch.set_num_threads(1)  # the tensors are tiny: a second thread only waits for the first
 
 
@@ -35,3 +37,9 @@ def browser():
         browser = driver.chromium.launch(executable_path=executable, args=flags)
         yield browser
         browser.close()
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses among the marks
+def pytest_collection_modifyitems(items):
+    """Mark the tests that train, which `make processors` runs in another way."""
+    mark(items)

@@ -169,7 +169,7 @@ def test_a_checkpoint_rebuilds_it(tmp_path):
 
 @pytest.mark.parametrize("two_above", [False, True])
 def test_both_ways_draw_the_same_codes(two_above):
-    prior, above = build(two_above, num_classes=CLASSES), maps_above(two_above, 8, 12)
+    prior, above = build(two_above, num_classes=CLASSES).double(), maps_above(two_above, 8, 12)  # see test_sample.py
     one, other = (
         sample(
             prior,
@@ -186,6 +186,9 @@ def test_both_ways_draw_the_same_codes(two_above):
 
 def test_the_levels_above_steer_the_samples():
     prior = build()
+    with torch.no_grad():
+        for layer in prior.inner.layers:  # said so loudly that no draw can fail to hear it
+            layer.condition.weight.mul_(30)
     one, other = (
         sample(prior, (B, H, W), condition=above, generator=torch.Generator().manual_seed(3))
         for above in (maps_above(), maps_above())

@@ -529,7 +529,10 @@ def model():
     return model
 
 
-def test_encoding_a_set_keeps_order_labels_and_name(model, images):
+def test_encoding_a_set_keeps_order_labels_and_name(model, images, monkeypatch):
+    # In double precision: a batch of another size rounds differently, and in float32 a latent can lie between two codes
+    model.double()
+    monkeypatch.setattr(model, "encode", lambda x: VQVAE.encode(model, x.double()))
     codes = encode_dataset(model, images, batch_size=4)
     assert codes.indices.shape == (N, H // 4, W // 4)
     assert codes.indices.dtype == torch.int64

@@ -85,6 +85,7 @@ def test_all_processes_agree(seen):
         assert found["anywhere"] == (True, False)
 
 
+@pytest.mark.trained  # in other processes, which nobody sees
 @pytest.mark.parametrize("scenario", ["ema", "gradient", "hierarchy", "prior", "conditional"])
 def test_several_processes_learn_what_one_learns_from_the_whole_batch(seen, scenario):
     alone = getattr(worker, scenario)()

@@ -179,14 +179,20 @@ def test_without_labels_and_condition_nothing_is_added():
 
 @pytest.mark.parametrize("layers", [1, 3])
 def test_labels_change_every_position(layers):
-    prior, (indices, _, _) = build(with_labels=True, layers=layers), inputs()
+    prior, (indices, _, _) = build(with_labels=True, layers=layers, hidden=32), inputs()
+    with torch.no_grad():
+        for layer in prior.layers:
+            layer.class_bias.weight.mul_(10)  # and with 32 channels, some ReLU of the head is open at every position
     one, other = (prior(indices, torch.full((B,), label)) for label in (0, 1))
     assert ((one - other).abs().amax(dim=1) > 1e-6).all()  # the first position too
 
 
 @pytest.mark.parametrize("layers", [1, 3])
 def test_a_condition_is_felt_where_it_stands_also_at_the_first_position(layers):
-    prior, (indices, _, condition) = build(with_condition=True, layers=layers), inputs(with_condition=True)
+    prior, (indices, _, condition) = build(with_condition=True, layers=layers, hidden=32), inputs(with_condition=True)
+    with torch.no_grad():
+        for layer in prior.layers:
+            layer.condition.weight.mul_(10)
     before = prior(indices, None, condition)
     for i, j in [(0, 0), (2, 3), (H - 1, W - 1)]:
         other = condition.clone()

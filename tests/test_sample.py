@@ -29,10 +29,10 @@ def build(with_labels=False, with_condition=False, **arguments) -> GatedPixelCNN
     return prior
 
 
-def given(with_labels=False, with_condition=False, height=H, width=W) -> dict:
+def given(with_labels=False, with_condition=False, height=H, width=W, dtype=torch.float32) -> dict:
     return {
         "labels": torch.arange(B) % CLASSES if with_labels else None,
-        "condition": torch.randn(B, CONDITION, height, width) if with_condition else None,
+        "condition": torch.randn(B, CONDITION, height, width, dtype=dtype) if with_condition else None,
     }
 
 
@@ -169,23 +169,26 @@ def test_incremental_samples_follow_the_joint_distribution_of_their_prior(genera
 
 @pytest.mark.parametrize("incremental", [True, False])
 def test_a_low_temperature_takes_the_likeliest_code_each_time(incremental):
-    prior = build().eval()
+    prior = build().double().eval()
     greedy = torch.zeros(B, H, W, dtype=torch.int64)
     for i in range(H):
         for j in range(W):
             greedy[:, i, j] = prior(greedy)[:, :, i, j].argmax(dim=1)
-    assert torch.equal(sample(prior, (B, H, W), temperature=1e-4, incremental=incremental), greedy)
+    assert torch.equal(sample(prior, (B, H, W), temperature=1e-12, incremental=incremental), greedy)
 
 
 # --- the incremental way
+#
+# The two ways round differently. In float32 one draw in a hundred thousand then falls on another side of a border
+# between two codes, on some processor. So both draw in double precision here, and their logits are compared in float32.
 
 
 @CONDITIONING
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 5), (5, 1), (4, 6)])
 @pytest.mark.parametrize("layers", [1, 2, 4])
 def test_both_ways_draw_the_same_codes(with_labels, with_condition, height, width, layers):
-    prior = build(with_labels, with_condition, layers=layers)
-    arguments = given(with_labels, with_condition, height, width)
+    prior = build(with_labels, with_condition, layers=layers).double()
+    arguments = given(with_labels, with_condition, height, width, torch.float64)
     one, other = (
         sample(
             prior, (B, height, width), **arguments, generator=torch.Generator().manual_seed(3), incremental=incremental
@@ -199,7 +202,7 @@ def test_both_ways_draw_the_same_codes(with_labels, with_condition, height, widt
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("sizes", [{"first_kernel_size": 3}, {"kernel_size": 5}], ids=["narrow first", "wide"])
 def test_both_ways_draw_the_same_codes_at_any_temperature_and_kernel_size(temperature, sizes):
-    prior = build(with_labels=True, **sizes)
+    prior = build(with_labels=True, **sizes).double()
     one, other = (
         sample(
             prior,
@@ -230,6 +233,9 @@ def test_incremental_logits_equal_those_of_the_whole_network(with_labels, with_c
 def test_labels_and_condition_steer_the_samples():
     for name in ("labels", "condition"):
         prior = build(with_labels=name == "labels", with_condition=name == "condition")
+        with torch.no_grad():
+            for layer in prior.layers:  # said so loudly that no draw can fail to hear it
+                (layer.class_bias if name == "labels" else layer.condition).weight.mul_(30)
         first = given(name == "labels", name == "condition")
         second = {**first, name: (first[name] + 1) % CLASSES}
         one, other = (
@@ -242,7 +248,7 @@ def test_labels_and_condition_steer_the_samples():
 @pytest.mark.parametrize("batch", [1, 64])
 @pytest.mark.parametrize("layers", [2, 15])
 def test_both_ways_draw_the_same_codes_in_batches_of_any_size_and_at_any_depth(batch, layers):
-    prior = build(with_labels=True, layers=layers, hidden=8)
+    prior = build(with_labels=True, layers=layers, hidden=8).double()
     labels = torch.arange(batch) % CLASSES
     one, other = (
         sample(prior, (batch, 5, 8), labels, generator=torch.Generator().manual_seed(3), incremental=incremental)
@@ -292,7 +298,7 @@ def test_what_is_drawn_follows_the_distribution_given_what_is_kept(generator):
 
 
 def test_both_ways_complete_alike():
-    prior, codes = build(), torch.randint(K, (B, H, W))
+    prior, codes = build().double(), torch.randint(K, (B, H, W))
     codes[:, 2:] = -1
     one, other = (
         sample(prior, (B, H, W), generator=torch.Generator().manual_seed(3), incremental=incremental, given=codes)
