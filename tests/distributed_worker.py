@@ -181,7 +181,7 @@ SCENARIOS = (talk, ema, gradient, hierarchy, prior, conditional, normalized, res
 def main(folder: Path) -> None:
     """Run all scenarios."""
     torch.set_num_threads(1)
-    with together(timeout=60) as (rank, _):
+    with together(timeout=600) as (rank, _):
         for scenario in SCENARIOS:
             torch.save(scenario(), folder / f"{scenario.__name__}_{rank}.pt")
         torch.save(stopping(folder), folder / f"stopping_{rank}.pt")
