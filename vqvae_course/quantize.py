@@ -459,7 +459,10 @@ def _kmeans(z: Tensor, num_codes: int, generator: torch.Generator | None, iterat
     distance = (z - codebook[0]).square().sum(dim=1)
     for k in range(1, num_codes):
         if not distance.any():
-            raise ValueError(f"z must hold at least num_codes = {num_codes} distinct latents, got {k}")
+            raise ValueError(
+                f"z must hold at least num_codes = {num_codes} distinct latents, got {k}: use fewer codes, a larger "
+                "batch, or images that differ more"
+            )
         reach = distance.cpu().double().cumsum(dim=0)  # on the CPU, where the generator is; MPS has no float64
         drawn = torch.rand(1, generator=generator, dtype=torch.float64) * reach[-1]
         chosen = torch.searchsorted(reach, drawn, right=True).clamp(max=len(z) - 1)

@@ -252,6 +252,7 @@ class _Reader:
             collate_fn=_as_it_is,
             num_workers=self.workers,
             prefetch_factor=None if not self.workers else 2 if replace else 1,
+            worker_init_fn=_leave_signals,
             generator=torch.Generator(),  # else torch would draw from the global one whenever workers start
         )
         with _own_signals():
@@ -295,13 +296,24 @@ def _as_it_is(read: _Read | str) -> _Read | str:
     return read
 
 
+def _leave_signals(worker: int) -> None:
+    """Leave it to the parent what to do when someone asks all processes to stop: it ends its workers itself.
+
+    Left alone, each worker would do what the parent does, such as to print that it stops. And a worker that ends
+    before its parent does would turn a stop with a checkpoint into an error.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))  # asked twice, it ends
+
+
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Keep torch from handling the signal that a child process ended.
+    """Keep torch from handling the signal that a child process ended, and Ctrl-C from workers that are just starting.
 
-    Its handler raises an error wherever the program happens to be at that moment, such as within a
+    Torch's handler raises an error wherever the program happens to be at that moment, such as within a
     training step. Without it, the next wait for a batch finds the worker dead, after seconds.
     """
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
     child = getattr(signal, "SIGCHLD", None)  # not on Windows
     before = signal.getsignal(child) if child and threading.current_thread() is threading.main_thread() else None
     try:
@@ -309,6 +321,8 @@ def _own_signals() -> Iterator[None]:
     finally:
         if before is not None:
             signal.signal(child, before)
+        if blocked is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)  # workers keep what they began with
 
 
 def _copy(generator: torch.Generator) -> torch.Generator:

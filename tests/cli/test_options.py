@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
-from tests.cli.runs import ONE_LEVEL, TWO_LEVELS
+from tests.cli.runs import ONE_LEVEL, TWO_LEVELS, H, W
 from vqvae_course import __version__
 from vqvae_course import cli as command_line
 from vqvae_course.checkpoint import load_checkpoint
@@ -281,7 +282,14 @@ def test_runs_may_lie_below_the_pictures_and_change_nothing(cli, pets, out):
             ("train", "--preset", "cifar10", "--model", "vqvae2"),
             "model must be vqvae for the preset cifar10, got 'vqvae2'",
         ),
-        (("train", "--device", "warp"), "device must be one that this machine has, got 'warp'"),
+        (
+            ("train", "--device", "warp"),
+            "device must be one that this machine has, got 'warp': pass cpu( or .*)?, or leave it out$",
+        ),
+        (("train", "--device", "vulkan"), "device must be one that this machine has, got 'vulkan': pass cpu"),
+        (("train", "--device", "hpu"), "device must be one that this machine has, got 'hpu': pass cpu"),
+        (("train", "--device", "cuda:99"), "device must be one that this machine has, got 'cuda:99': pass cpu"),
+        (("encode", "--device", ""), "device must be one that this machine has, got '': pass cpu"),
         (("train", "--data", "paintings"), "name must be one of glyphs, scenes, .*, got 'paintings'"),
         (("train", "--data", "folder:nowhere"), "folder:nowhere must name a folder, and there is none"),
         (("train", "--batch-size", 999), r"batch_size must lie between 1 and the 26 examples, got 999"),
@@ -302,6 +310,22 @@ def test_what_does_not_exist_is_refused_in_a_sentence(cli, pets, arguments, mess
     assert re.search(message, outcome.err)
     assert len(outcome.err.splitlines()) == 1
     assert not (pets.parent / "run" / "train.json").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("model", [ONE_LEVEL, TWO_LEVELS], ids=["one level", "two levels"])
+def test_pictures_of_one_colour_are_refused_in_a_sentence(cli, pets, model, workers):
+    for path in pets.rglob("*.png"):
+        path.unlink()  # not written over: it is linked to that of other tests
+        Image.new("RGB", (W, H), (9, 9, 9)).save(path)
+    outcome = cli("train", *model, "--out", "run", "--workers", workers)
+    assert outcome.status == 1
+    assert re.fullmatch(
+        r"vqvae-course train: folder:pets must hold pictures that differ, got 26 that are all of one and the same "
+        r"colour, so there is nothing to learn: look whether .*\n",
+        outcome.err,
+    )
+    assert not Path("run/train.json").exists()
 
 
 @pytest.mark.parametrize(

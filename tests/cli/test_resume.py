@@ -291,6 +291,23 @@ def test_ctrl_c_reaches_a_command_that_was_started_from_a_shell(pets):
     assert load_checkpoint("run/model.pt").step == steps_of("run/model.csv")[-1]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "shutdown"])
+def test_processes_that_read_pictures_keep_silent_when_all_are_asked_to_stop(pets, tmp_path, number):
+    log = tmp_path / "log"
+    words = ("train", "--out", "run", *ONE_LEVEL, *LONG, "--steps", "1000000", "--workers", "3")
+    child = in_a_child(words, log, before=os.setsid)
+    wait_until(lambda: Path("run/model.pt").exists() or not child.is_alive(), seconds=60)
+    os.killpg(child.pid, number)  # as a terminal does
+    child.join(60)
+    lines = [line for line in log.read_text().splitlines() if "top" in line]
+    assert child.exitcode == 130, lines
+    assert len(lines) == 2, lines
+    assert lines[0] == "Stopping after this update, with a checkpoint. Ctrl-C once more stops at once."
+    assert re.fullmatch(r"vqvae-course train: stopped after update \d+ of 1000000; --resume .*", lines[1])
+    assert "Traceback" not in log.read_text()
+    assert load_checkpoint("run/model.pt").step == steps_of("run/model.csv")[-1]
+
+
 # --- with other options
 
 

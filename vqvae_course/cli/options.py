@@ -210,9 +210,17 @@ def device_from(name: str | None) -> torch.device:
     try:
         device = torch.device(name)
         float(torch.zeros(1, device=device))  # not on "meta", where nothing is computed
-    except (RuntimeError, AssertionError) as error:  # an AssertionError where torch was built without CUDA
-        raise ValueError(f"device must be one that this machine has, got {name!r} ({error})") from error
+    except (RuntimeError, AssertionError, ImportError) as error:  # for a kind that this build of torch does not know
+        raise ValueError(
+            f"device must be one that this machine has, got {name!r}: pass {' or '.join(devices())}, or leave it out"
+        ) from error
     return device
+
+
+def devices() -> list[str]:
+    """Return the names of the devices that this machine has and this build of torch can use."""
+    gpus = [f"cuda:{gpu}" for gpu in range(torch.cuda.device_count())]
+    return ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
 
 
 def quick_training(device: torch.device, **changes: Any) -> Training:

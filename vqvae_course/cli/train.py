@@ -152,6 +152,11 @@ def open_data(options: TrainVQVAE, device: torch.device) -> tuple[Batches | Fold
 def build(options: TrainVQVAE, images: ImageSet) -> VQVAE | VQVAE2:
     """Return the model for these images."""
     variance = data_variance(images.images) if options.data_variance is None else options.data_variance
+    if not variance:
+        raise ValueError(
+            f"{options.data} must hold pictures that differ, got {len(images.images):,} that are all of one and the "
+            "same colour, so there is nothing to learn: look whether they were read or drawn as they should be"
+        )
     network = as_plain(options.network) | {"in_channels": images.images.shape[1], "data_variance": variance}
     return VQVAE2(VQVAE2Config(**network)) if options.model == "vqvae2" else VQVAE(VQVAEConfig(**network))
 
