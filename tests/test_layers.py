@@ -39,11 +39,12 @@ LAYER = {
     "sample": 5,
     "train": 5,
 }
-LEAVES = {"plotting", "checks", "assignments", "cli", "__main__"}
+LEAVES = {"plotting", "export", "checks", "assignments", "cli", "__main__"}
 MAY_IMPORT_A_LEAF = {
     ("__init__", "checks"),
     ("__main__", "cli"),
     ("cli", "plotting"),
+    ("cli", "export"),
     ("cli", "checks"),
     ("cli", "assignments"),
     ("assignments", "checks"),

@@ -16,6 +16,7 @@ Where to find an idea:
 - data sets, of images and of codes: ``data``, with the built-in ``glyphs`` and ``scenes``; downloads
   and folders: ``sources``
 - device, seed, budget: ``runtime``; pictures: ``plotting``; a judge of samples: ``classifier``
+- ONNX files, for programs without torch: ``export``
 - checks of the exercises: ``checks``
 """
 

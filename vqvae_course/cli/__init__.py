@@ -8,6 +8,7 @@ A run lives in one folder. These commands, in this order, fill it:
   vqvae-course sample --out runs/glyphs                 draw new ones, and decode them to a PNG
   vqvae-course reconstruct --out runs/glyphs            pictures beside what their codes keep of them
   vqvae-course evaluate --out runs/glyphs               measure everything, as a table and as JSON
+  vqvae-course export --out runs/glyphs                 ONNX files, which other programs run without torch
 
 Each says what to run next. `vqvae-course COMMAND --help` shows all options of a command on one screen;
 `--help-verbose` explains the many of `train` and `train-prior`. A run that was interrupted goes on with
@@ -32,7 +33,7 @@ import vqvae_course
 from vqvae_course.distributed import PeerLost
 from vqvae_course.sources import DataUnavailable
 
-COMMANDS = ("train", "encode", "train-prior", "sample", "reconstruct", "evaluate", "assign", "grade-report")
+COMMANDS = ("train", "encode", "train-prior", "sample", "reconstruct", "evaluate", "export", "assign", "grade-report")
 EXPECTED = (ValueError, FileNotFoundError, DataUnavailable, FloatingPointError, OSError, PeerLost)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

@@ -43,6 +43,7 @@ class Run:
     - ``pictures/``: PNG files.
     - ``tensorboard/``: if asked for.
     - ``evaluation.json``: what ``evaluate`` measured.
+    - ``onnx/``: what ``export`` wrote.
 
     Args:
         folder: It need not be there yet.

@@ -25,6 +25,7 @@ class Trained(NamedTuple):
         model: From its last checkpoint, in eval mode.
         shape: (C, H, W) of its images.
         device: Where the model is.
+        updates: How many it was trained for.
     """
 
     run: Run
@@ -32,6 +33,7 @@ class Trained(NamedTuple):
     model: nn.Module
     shape: tuple[int, int, int]
     device: torch.device
+    updates: int
 
     @property
     def levels(self) -> tuple[str, ...]:
@@ -78,12 +80,15 @@ class Trained(NamedTuple):
     def priors(self) -> list[Prior]:
         """Return the prior of each level, top first."""
         self.check_owner()
-        files = [self.run.need(f"{prior_name(level)}.pt", "train-prior") for level in self.levels]
-        priors = [load_checkpoint(file, self.device).model for file in files]
-        for file, prior, num_codes in zip(files, priors, self.num_codes, strict=True):
-            if not isinstance(prior, Prior) or prior.num_codes != num_codes:
-                raise RunError(f"{file} must hold a prior over {num_codes} codes, got another {type(prior).__name__}")
-        return priors
+        return [self.prior(number) for number in range(len(self.levels))]
+
+    def prior(self, number: int) -> Prior:
+        """Return the prior of one level, 0 being the top."""
+        file = self.run.need(f"{prior_name(self.levels[number])}.pt", "train-prior")
+        prior, num_codes = load_checkpoint(file, self.device).model, self.num_codes[number]
+        if not isinstance(prior, Prior) or prior.num_codes != num_codes:
+            raise RunError(f"{file} must hold a prior over {num_codes} codes, got another {type(prior).__name__}")
+        return prior
 
 
 def codes_file(split: str, level: str) -> str:
@@ -111,8 +116,8 @@ def open_trained(out: str | Path, device: torch.device) -> Trained:
     except (KeyError, TypeError, ValueError) as error:
         raise RunError(f"{run / 'train.json'} must hold the shape (C, H, W) of the data, got none ({error})") from error
     path = run.need("model.pt", "train")
-    model = load_checkpoint(path, device).model
+    model, updates, *_ = load_checkpoint(path, device)
     expected = VQVAE2 if options.model == "vqvae2" else VQVAE
     if not isinstance(model, expected):
         raise RunError(f"{path} must hold a {expected.__name__}, got a {type(model).__name__}")
-    return Trained(run, options, model, (channels, height, width), device)
+    return Trained(run, options, model, (channels, height, width), device, updates)
