@@ -195,7 +195,8 @@ def to_onnx(graph: Graph) -> bytes:
     except Exception as error:  # of many kinds: of torch, onnxscript, onnx and protobuf
         raise ExportError(
             f"{type(graph.model).__name__} must be a program that torch {torch.__version__} can export as ONNX, "
-            f"got {first_line(error.__cause__ or error)}"
+            f"got {first_line(error.__cause__ or error)}: a newer torch needs newer exporters, "
+            "python -m pip install --upgrade onnx onnxscript"
         ) from error
     fixed = [port.name for port in file.graph.input if not port.type.tensor_type.shape.dim[0].dim_param]
     if fixed:  # torch does not call that an error
@@ -323,7 +324,7 @@ def _quiet() -> Iterator[None]:
     """Keep what the exporter says to its makers from the terminal; what it fails with is in its error."""
     handlers = logging.getLogger("torch").handlers
     with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-        warnings.filterwarnings("ignore", module=r"(torch|onnx|onnxscript|onnx_ir)\b")
+        warnings.simplefilter("ignore")  # of code that nobody but its makers can change
         for handler in handlers:
             handler.addFilter(_nothing)
         try:

@@ -62,7 +62,7 @@ class MaskedConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (B, in_channels, h, w) to (B, out_channels, h, w)."""
-        return self._conv_forward(x, self.weight.where(self.mask, 0), self.bias)
+        return self._conv_forward(x, self.weight.masked_fill(~self.mask, 0), self.bias)
 
     def extra_repr(self) -> str:  # noqa: D102 - torch documents it
         return f"{super().extra_repr()}, kind={self.kind!r}"

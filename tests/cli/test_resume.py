@@ -159,7 +159,8 @@ def write(*paths: Path | str) -> None:
 
 @pytest.mark.parametrize("host", ["", f"{host_name()}."], ids=["before hosts were named", "named"])
 def test_what_a_killed_process_left_half_written_is_cleared_away(cli, trained, dead, host):
-    left = [trained / f"{name}.{host}{dead}" for name in (".model.pt", ".prior_top.csv", "codes/.train.npz")]
+    names = (".model.pt", ".prior_top.csv", "codes/.train.npz", "onnx/.prior_top.onnx", "onnx/.export.json")
+    left = [trained / f"{name}.{host}{dead}" for name in names]
     write(*left)
     assert cli("train", "--out", "run", "--resume").status == 0
     assert not any(path.exists() for path in left)

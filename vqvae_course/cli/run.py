@@ -26,6 +26,7 @@ OWN_FILES = (
     *("train.json", "model.pt", "model.csv", "evaluation.json"),
     *(f"prior{level}.{kind}" for level in LEVELS for kind in ("json", "pt", "csv")),
     *(f"codes/{split}{level}.npz" for level in LEVELS for split in ("train", "test")),
+    *("onnx/encoder.onnx", "onnx/decoder.onnx", "onnx/export.json", *(f"onnx/prior{level}.onnx" for level in LEVELS)),
 )
 
 
