@@ -8,6 +8,7 @@ import torch
 
 from vqvae_course.cli.options import device_from, parse
 from vqvae_course.cli.run import images_bar, say
+from vqvae_course.cli.source import tell
 from vqvae_course.cli.trained import Trained, codes_file, open_trained
 from vqvae_course.data import CodeSet, ImageSet, encode_dataset, encode_levels, load_images, save_codes
 from vqvae_course.metrics import latent_bits, perplexity
@@ -24,19 +25,23 @@ class Encode:
 
     Attributes:
         out: Folder of a run that has been trained.
+        data: Where its pictures are now, folder:PATH, if they have moved.
         device: Such as ``cpu`` or ``cuda``; None takes the fastest.
     """
 
     out: Path = Path("runs/glyphs")
+    data: str | None = None
     device: str | None = None
 
 
 def main(arguments: Sequence[str]) -> None:
     """Read the options, encode both splits, and write the codes."""
     options = parse(Encode, arguments, "encode", EXAMPLE)
-    trained = open_trained(options.out, device_from(options.device))
+    trained, files = open_trained(options.out, device_from(options.device), options.data).with_pictures()
     with trained.run.claimed():
         say(f"Encoding {trained.options.data} on {trained.device.type}.")
+        if files:
+            tell(trained.options.data, files)
         for split in ("train", "test"):
             levels = encode(trained, split)
             for level, codes, num_codes in zip(trained.levels, levels, trained.num_codes, strict=True):
@@ -57,6 +62,7 @@ def encode(trained: Trained, split: str) -> list[CodeSet]:
     with images_bar() as bar:
         for images, total in images_of(trained, split):
             bar.total = total
+            trained.must_fit(images.images)
             parts.append(_encode(trained, images))
             bar.update(len(images.labels))
     return [_joined([part[level] for part in parts]) for level in range(len(trained.levels))]
@@ -85,4 +91,4 @@ def _encode(trained: Trained, images: ImageSet) -> list[CodeSet]:
 def _joined(parts: list[CodeSet]) -> CodeSet:
     above = tuple(torch.cat(maps) for maps in zip(*(part.above for part in parts), strict=True))
     indices, labels = (torch.cat([part[field] for part in parts]) for field in (0, 1))
-    return CodeSet(indices, labels, parts[0].name, above)
+    return CodeSet(indices, labels, parts[0].name, above, parts[0].classes)

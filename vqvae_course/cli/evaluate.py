@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from vqvae_course.cli.options import device_from, parse
-from vqvae_course.cli.run import environment, images_bar, say
+from vqvae_course.cli.run import RunError, environment, images_bar, say
+from vqvae_course.cli.source import PUT_BACK
 from vqvae_course.cli.train import reconstruct, test_images
 from vqvae_course.cli.trained import Trained, open_trained, prior_name
 from vqvae_course.data import CodeSet, ImageSet, as_float
@@ -26,11 +27,13 @@ class Evaluate:
 
     Attributes:
         out: Folder of a run that has been trained; a prior is measured if there is one.
+        data: Where its pictures are now, folder:PATH, if they have moved.
         count: Measure on so many test images at most, drawn at random.
         device: Such as ``cpu`` or ``cuda``; None takes the fastest.
     """
 
     out: Path = Path("runs/glyphs")
+    data: str | None = None
     count: int = 10_000
     device: str | None = None
 
@@ -42,8 +45,9 @@ class Evaluate:
 def main(arguments: Sequence[str]) -> None:
     """Read the options, measure, print the table and write the JSON."""
     options = parse(Evaluate, arguments, "evaluate", EXAMPLE)
-    trained = open_trained(options.out, device_from(options.device))
+    trained, _ = open_trained(options.out, device_from(options.device), options.data).with_pictures()
     images = test_images(trained.options, options.count)
+    trained.must_fit(images.images)
     say(f"Measuring on {trained.device.type}, {len(images.labels):,} test images of {images.name}.")
     with trained.run.claimed():
         measured = stage_1(trained, images) | stage_2(trained, options.count)
@@ -86,7 +90,15 @@ def stage_2(trained: Trained, count: int) -> dict[str, Any]:
     if not all((trained.run / f"{prior_name(level)}.pt").exists() for level in trained.levels):
         return {}
     held_out = [some(codes, count) for codes in trained.codes("test")]
-    nats = [evaluate_prior(prior, codes) for prior, codes in zip(trained.priors(), held_out, strict=True)]
+    priors = trained.priors()
+    for prior in priors:
+        most = int(held_out[0].labels.max()) + 1
+        if prior.num_classes is not None and most > prior.num_classes:  # of a prior from before classes had names
+            raise RunError(
+                f"codes must be of the {prior.num_classes} classes that the prior knows, got {most}: {PUT_BACK}, and "
+                "encode again; or delete prior*.pt there and run train-prior again"
+            )
+    nats = [evaluate_prior(prior, codes) for prior, codes in zip(priors, held_out, strict=True)]
     joint = joint_nats(nats, trained.map_sizes)
     return {
         "nats_per_code": nats if len(nats) > 1 else nats[0],
@@ -98,7 +110,8 @@ def stage_2(trained: Trained, count: int) -> dict[str, Any]:
 def some(codes: CodeSet, count: int) -> CodeSet:
     """Return the index maps of so many images at most, drawn at random."""
     rows = torch.randperm(len(codes.labels), generator=torch.Generator().manual_seed(0))[:count]
-    return CodeSet(codes.indices[rows], codes.labels[rows], codes.name, tuple(maps[rows] for maps in codes.above))
+    above = tuple(maps[rows] for maps in codes.above)
+    return codes._replace(indices=codes.indices[rows], labels=codes.labels[rows], above=above)
 
 
 def table(measured: dict[str, Any]) -> list[str]:

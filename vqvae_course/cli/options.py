@@ -1,5 +1,6 @@
 """The options of the training commands: the frozen configurations of the package, and what a run needs besides."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from math import inf
@@ -155,7 +156,8 @@ class TrainVQVAE2(TrainVQVAE):
 
 def kind_of(saved: dict[str, Any]) -> type[TrainVQVAE]:
     """Return the class of saved options of ``train``."""
-    return TrainVQVAE2 if saved.get("model") == "vqvae2" else TrainVQVAE
+    levels = isinstance(saved.get("network"), dict) and "strides" in saved["network"]
+    return TrainVQVAE2 if saved.get("model", "vqvae2" if levels else "vqvae") == "vqvae2" else TrainVQVAE
 
 
 def parse(kind: type[T], arguments: Sequence[str], command: str, example: str, default: T | None = None) -> T:
@@ -231,22 +233,31 @@ def quick_training(device: torch.device, **changes: Any) -> Training:
 def from_plain(kind: type[T], plain: dict[str, Any]) -> T:
     """Rebuild a dataclass of options from the values that JSON holds.
 
+    Options that another version wrote and this one does not have are left out, those it did not have take their
+    defaults; a warning names both.
+
     Raises:
-        ValueError: If they are not those of this version.
+        ValueError: If values are of another type, or out of range.
     """
-    kinds = get_type_hints(kind)
-    if plain.keys() != kinds.keys():
-        differ = ", ".join(sorted(plain.keys() ^ kinds.keys()))
-        raise ValueError(f"the saved options must be those of this version, but differ in {differ}: start a new run")
-    try:
-        return kind(**{name: _rebuilt(kinds[name], value) for name, value in plain.items()})
-    except (TypeError, AttributeError) as error:
-        raise ValueError(f"the saved options must have values of the right type, got others ({error})") from error
+    differences: list[str] = []
+    options = _rebuilt(kind, plain, differences)
+    if differences:
+        warnings.warn(f"The options of this run are of another version: {'; '.join(differences)}.", stacklevel=2)
+    return options
 
 
-def _rebuilt(kind: Any, value: Any) -> Any:
+def _rebuilt(kind: Any, value: Any, differences: list[str]) -> Any:
     if is_dataclass(kind):
-        return from_plain(kind, value)
+        kinds = get_type_hints(kind)
+        try:
+            known = {name: _rebuilt(kinds[name], value[name], differences) for name in kinds if name in value}
+            differences += [f"{name} is not known here and left out" for name in value if name not in kinds]
+            options = kind(**known)
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"the saved options must have values of the right type, got others ({error})") from error
+        missing = [name for name in kinds if name not in known]
+        differences += [f"{name} is missing and taken as {getattr(options, name)}" for name in missing]
+        return options
     if kind is Path:
         return Path(value)
     return tuple(value) if isinstance(value, list) else value

@@ -27,6 +27,7 @@ class Reconstruct:
 
     Attributes:
         out: Folder of a run that has been trained.
+        data: Where the pictures of the run are now, folder:PATH, if they have moved.
         pictures: A folder of pictures of your own, or one file; None takes test images of the run's data set.
         count: How many, at most.
         picture: Where to write the PNG; None writes it into the run's folder.
@@ -34,6 +35,7 @@ class Reconstruct:
     """
 
     out: Path = Path("runs/glyphs")
+    data: str | None = None
     pictures: Path | None = None
     count: int = 10
     picture: Path | None = None
@@ -48,10 +50,12 @@ def main(arguments: Sequence[str]) -> None:
     """Read the options, reconstruct, and write the pairs."""
     options = parse(Reconstruct, arguments, "reconstruct", EXAMPLE)
     device = device_from(options.device)
-    trained = open_trained(options.out, device)
+    trained = open_trained(options.out, device, options.data)
     say(f"Reconstructing on {device.type}.")
     if options.pictures is None:
+        trained, _ = trained.with_pictures()
         x = as_float(test_images(trained.options, options.count).images)
+        trained.must_fit(x)
     else:
         x = own_pictures(options.pictures.expanduser(), options.count, trained.shape)
     parts = []

@@ -13,6 +13,7 @@ from vqvae_course.cli.options import device_from, must_be_seed, parse
 from vqvae_course.cli.pictures import in_rows, save_figure
 from vqvae_course.cli.run import say
 from vqvae_course.cli.trained import Trained, open_trained
+from vqvae_course.folders import named
 from vqvae_course.plotting import mosaic
 from vqvae_course.prior import FrequencyPrior, Prior
 from vqvae_course.sample import SamplingInterrupted, sample_levels
@@ -57,11 +58,14 @@ def main(arguments: Sequence[str]) -> None:
     """Read the options, draw, decode, and write the grid."""
     options = parse(Sample, arguments, "sample", EXAMPLE)
     trained = open_trained(options.out, device_from(options.device))
+    trained.warn_of_other_classes()
     priors = [prior.to(trained.device) for prior in priors_of(trained, options.codes)]
     classes = classes_of(priors, options.classes)
     labels = torch.tensor(classes).repeat_interleave(options.count).to(trained.device) if classes else None
     number = options.count * max(1, len(classes))
     say(f"Drawing {number} images on {trained.device.type}, codes from: {options.codes}.")
+    if classes and max(classes) < len(trained.classes):
+        say(f"Classes: {named([f'{label} {trained.classes[label]}' for label in classes])}.")
     try:
         maps = sample_levels(
             priors,

@@ -1,13 +1,15 @@
 """The pictures of a run: where they are, where its files may go, and whether their classes are still the same."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from vqvae_course.cli.run import say
+from vqvae_course.cli.run import RunError, say
 from vqvae_course.data import SPLIT_SIZES
-from vqvae_course.folders import PictureFiles, folder_name, list_folder, named
+from vqvae_course.folders import DataUnavailable, PictureFiles, folder_name, list_folder, named
 
 FOLDER = "folder:"
+PUT_BACK = "give the folders of the classes the names they had, or start a new run with another --out"
 
 
 def folder_of(data: str) -> Path | None:
@@ -21,6 +23,65 @@ def folder_of(data: str) -> Path | None:
     if data == FOLDER:
         raise ValueError("data must give the path behind folder:, got none")
     return Path(data.removeprefix(FOLDER)).expanduser()
+
+
+def located(data: str, started_with: str | None) -> str:
+    """Return where the pictures of a run are: where ``--data`` says, seen from here, else where they were at its start.
+
+    Args:
+        data: The option ``--data`` of the run.
+        started_with: The whole path of the folder, as the run wrote it down; None if it did not.
+    """
+    folder = folder_of(data)
+    if folder is None or folder.is_dir() or not isinstance(started_with, str) or not Path(started_with).is_dir():
+        return data
+    return FOLDER + started_with
+
+
+def moved(data: str, asked: str) -> str:
+    """Return where the pictures of a run have moved to.
+
+    Raises:
+        ValueError: If that is something else than they were.
+    """
+    if (folder_of(data) is None) != (folder_of(asked) is None) or (folder_of(data) is None and data != asked):
+        raise ValueError(f"data must be what this run was trained on, {data}, or where that has moved to, got {asked}")
+    return asked
+
+
+def pictures_of(data: str, split: str = "train") -> PictureFiles | None:
+    """Return the pictures of a folder, or None of a set, which has no folder.
+
+    Raises:
+        DataUnavailable: If there are none.
+    """
+    folder = folder_of(data)
+    if folder is None:
+        return None
+    if not folder.is_dir():
+        raise DataUnavailable(
+            f"folder:{folder} must name a folder, and there is none. Check the path, or pass --data folder:PATH if "
+            "the pictures have moved."
+        )
+    return list_folder(folder, split)
+
+
+def must_be_same_classes(where: str, now: Sequence[str], whose: str, then: Sequence[str] | None, cure: str) -> None:
+    """Raise ``RunError`` if classes are not those of before; what was written before classes had names passes.
+
+    Args:
+        where: Whose classes they are now.
+        now: Their names, in the order of their numbers.
+        whose: Whose they were.
+        then: Their names at that time.
+        cure: What to do.
+    """
+    if not now or not then or tuple(now) == tuple(then):
+        return
+    gone, new = ([name for name in one if name not in other] for one, other in ((then, now), (now, then)))
+    changes = [f"{named(names)} {word}" for names, word in ((gone, "missing"), (new, "new")) if names]
+    said = "; ".join(changes) or "in another order"
+    raise RunError(f"{where} must have the classes of {whose}, {named(then)}, got others ({said}): {cure}")
 
 
 def default_out(data: str) -> Path:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from math import ceil, prod
+from pathlib import Path
+from typing import get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +15,20 @@ from vqvae_course.cli.pictures import save_pairs
 from vqvae_course.cli.presets import PRESETS
 from vqvae_course.cli.run import Run, RunError, as_plain, environment, say
 from vqvae_course.cli.session import Board, announce, fit_in, report
-from vqvae_course.cli.source import default_out, folder_of, must_be_apart, tell
+from vqvae_course.cli.source import (
+    PUT_BACK,
+    default_out,
+    folder_of,
+    located,
+    must_be_apart,
+    must_be_same_classes,
+    pictures_of,
+    tell,
+)
+from vqvae_course.cli.trained import with_config_of
 from vqvae_course.data import Batches, ImageSet, as_float, load_images, part_of
 from vqvae_course.distributed import agreed, together, world
-from vqvae_course.folders import list_folder
+from vqvae_course.folders import PictureFiles
 from vqvae_course.metrics import data_variance
 from vqvae_course.quantize import put_codes
 from vqvae_course.runtime import eval_mode, keep_freed_memory, seed_everything
@@ -57,8 +69,13 @@ def defaults(arguments: Sequence[str]) -> TrainVQVAE:
     if "--resume" not in arguments:
         return chosen
     run = Run(given(arguments, "--out") or chosen.out)
-    saved = run.read_json("train.json", "train")["options"]
+    about = run.read_json("train.json", "train")
+    saved = about["options"]
+    if isinstance(network := saved.get("network"), dict):
+        names = get_type_hints(type(kind_of(saved)().network))
+        saved |= {"network": with_config_of(network, names, run / "model.pt")}
     resumed = replace(from_plain(kind_of(saved), saved), out=run.folder)
+    resumed = replace(resumed, data=located(resumed.data, about.get("folder")))
     for option in ("model", "preset"):
         asked, started = given(arguments, f"--{option}"), getattr(resumed, option)
         if asked not in (None, started):
@@ -73,9 +90,12 @@ def train(options: TrainVQVAE) -> None:
     if options.keep_memory:
         keep_freed_memory()
     checkpoint = run / "model.pt"
-    files = list_folder(folder, "train") if first and (folder := folder_of(options.data)) else None
+    files = pictures_of(options.data) if first else None
     if files and not checkpoint.exists():
         must_be_apart(run.folder, options.data)
+    if files and options.training.resume and checkpoint.exists():
+        must_be_the_same(run, options, files)
+    folder = whole_path(run, options.data) if files else None
     with run.claimed() if first else nullcontext():
         if checkpoint.exists() and not options.training.resume:
             raise RunError(f"{checkpoint} is there already: go on with --resume, or choose another --out")
@@ -95,6 +115,7 @@ def train(options: TrainVQVAE) -> None:
         if first:
             about = {
                 "options": as_plain(options),
+                **({"classes": files.classes, "folder": folder} if files else {}),
                 "data": {"name": some.name, "shape": list(some.images.shape[1:]), "train": len(batches.labels)},
                 "environment": environment(device),
             }
@@ -123,6 +144,29 @@ def train(options: TrainVQVAE) -> None:
                 f"Wrote {checkpoint}, {run / 'model.csv'} and {picture}.",
                 f"Next: vqvae-course encode --out {run}",
             )
+
+
+def must_be_the_same(run: Run, options: TrainVQVAE, files: PictureFiles) -> None:
+    """Raise ``RunError`` if a run cannot go on with these pictures, since it was started with others."""
+    about = run.read_json("train.json", "train")
+    must_be_same_classes(options.data, files.classes, "this run", about.get("classes"), PUT_BACK)
+    before = about["data"].get("train") if isinstance(about.get("data"), dict) else None
+    if before not in (None, len(files.paths)):
+        raise RunError(
+            f"{run / 'model.pt'} must belong to {len(files.paths):,} examples, as {options.data} has for training now, "
+            f"got {before:,}: put back what was there, or start a new run with another --out"
+        )
+
+
+def whole_path(run: Run, data: str) -> str:
+    """Return where the pictures are, for commands from another folder; where they were at the start if still there."""
+    try:
+        about = run.read_json("train.json", "train")
+    except RunError:
+        about = {}
+    before, now = about.get("folder"), str(folder_of(data).resolve())
+    same = about and about["options"].get("data") == data and isinstance(before, str) and Path(before).is_dir()
+    return before if same else now
 
 
 def open_data(options: TrainVQVAE, device: torch.device) -> tuple[Batches | FolderStream, ImageSet]:

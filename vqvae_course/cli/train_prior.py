@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Literal
+from pathlib import Path
+from typing import Literal, get_type_hints
 
 import torch
 
 from vqvae_course.cli.options import Session, device_from, from_plain, given, parse, quick_training, steps_count
 from vqvae_course.cli.run import Run, RunError, as_plain, environment, say
 from vqvae_course.cli.session import Board, announce, fit_in, report
-from vqvae_course.cli.trained import Trained, open_trained, prior_name
+from vqvae_course.cli.trained import Trained, open_trained, prior_name, with_config_of
 from vqvae_course.conditional import ConditionalPrior
 from vqvae_course.data import Batches, CodeSet, fingerprint
 from vqvae_course.distributed import agreed, together, world
@@ -66,7 +67,9 @@ def defaults(arguments: Sequence[str]) -> TrainPrior:
     """Return the options before any is given: those of the run to resume, else the usual ones."""
     if "--resume" in arguments:
         run = Run(given(arguments, "--out") or TrainPrior.out)
-        saved = run.read_json(options_file(run, given(arguments, "--level")), "train-prior")["options"]
+        file = options_file(run, given(arguments, "--level"))
+        saved = run.read_json(file, "train-prior")["options"]
+        saved = with_config_of(saved, get_type_hints(TrainPrior), run / f"{Path(file).stem}.pt")
         return replace(from_plain(TrainPrior, saved), out=run.folder)
     device = device_from(given(arguments, "--device"))
     return TrainPrior(
@@ -90,6 +93,8 @@ def train_priors(options: TrainPrior) -> None:
         keep_freed_memory()
     trained = open_trained(options.out, device)
     run = trained.run
+    if first:
+        trained.warn_of_other_classes()
     if options.level != "all" and options.level not in trained.levels:
         raise ValueError(
             f"level must be one of {' '.join(('all', *filter(None, trained.levels)))}, got {options.level}"
@@ -100,9 +105,9 @@ def train_priors(options: TrainPrior) -> None:
             checkpoint = run / f"{prior_name(trained.levels[number])}.pt"
             if checkpoint.exists() and not options.training.resume:
                 raise RunError(f"{checkpoint} is there already: go on with --resume, or delete it to start anew")
-        trained.check_owner()
-        agreed(None)  # nobody starts before the first has the folder
         train_codes, test_codes = trained.codes("train"), trained.codes("test")
+        trained.check_owner(train_codes[0].classes)
+        agreed(None)  # nobody starts before the first has the folder
         for number in chosen:
             train_level(trained, options, number, train_codes[number], test_codes[number])
         if first:
@@ -127,6 +132,7 @@ def train_level(trained: Trained, options: TrainPrior, number: int, codes: CodeS
     about = {
         "options": as_plain(options),
         "model": fingerprint(trained.model),
+        "classes": codes.classes,
         "environment": environment(trained.device),
     }
     write_about = (lambda: trained.run.write_json(f"{prior_name(name)}.json", about)) if first else None
@@ -138,7 +144,7 @@ def train_level(trained: Trained, options: TrainPrior, number: int, codes: CodeS
 
 def build(trained: Trained, options: TrainPrior, number: int, codes: CodeSet) -> Prior:
     """Return the prior of one level."""
-    classes = int(codes.labels.max()) + 1
+    classes = len(codes.classes) or int(codes.labels.max()) + 1
     sizes = {
         "hidden": options.hidden,
         "layers": options.layers,
