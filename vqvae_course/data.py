@@ -97,7 +97,7 @@ def load_images(name: str, split: str = "train", root: str | Path | None = None,
         name: ``glyphs`` or ``scenes`` (built in; ``scenes`` has 32x32 pixels unless ``size`` says
             otherwise), ``mnist``, ``fashion_mnist`` or ``cifar10`` (found under ``root``, else
             downloaded there), or ``folder:PATH`` (one sub-folder of pictures a class, below
-            ``PATH/train`` and ``PATH/test`` where those exist).
+            ``PATH/train`` and ``PATH/test`` where those exist, under these or the other usual names).
         split: ``train`` or ``test``. A folder without such sub-folders gives every tenth picture to
             the test split.
         root: Folder of the data sets; None means ``VQVAE_COURSE_DATA``, or a cache folder.

@@ -4,7 +4,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,7 +93,7 @@ def list_folder(folder: Path, split: str) -> PictureFiles:
             "be ten at least. Add some, or divide them into the folders train and test."
         )
     labels = torch.tensor([order[one.name] for one in pictures])
-    return PictureFiles([os.path.join(one.folder, one.file) for one in pictures], labels, classes, walk.remarks())
+    return PictureFiles([f"{one.folder}{os.sep}{one.file}" for one in pictures], labels, classes, walk.remarks())
 
 
 def folder_name(folder: str | Path) -> str:
@@ -155,7 +155,7 @@ class _Walk:
         ]
         if not found:
             raise DataUnavailable(f"{place} must hold one sub-folder of pictures for each class ({self._why(place)}).")
-        if beside := sum(map(_is_picture, _names(place))):
+        if beside := _count_pictures(place):
             self.said.append(f"Left out: {_counted(beside, 'picture')} in {place} beside the folders of its classes.")
         if len({name.lower() for name in names}) < len(names):
             self.said.append("Some class folders differ only in upper and lower case; each is a class of its own.")
@@ -182,12 +182,11 @@ class _Walk:
             self.again.append(folder)
             return
         self.folders.add(real)
-        entries = _entries(folder)
-        if _is_run(entry.name for entry in entries):
+        if _is_run(folder):
             self.runs.append(folder)
             return
-        for entry in entries:
-            is_folder = os.path.isdir(entry.path)
+        for entry in _entries(folder):
+            is_folder = _is_folder(entry)
             if not is_folder and not _is_picture(entry.name):
                 if entry.name != LOCK:
                     self.others[os.path.splitext(entry.name)[1].lower() or "without an ending"] += 1
@@ -196,7 +195,7 @@ class _Walk:
             elif is_folder:
                 self._below(name, entry.path, found, links)
             else:
-                self._take(_Picture(name, folder, entry.name), os.path.join(real, entry.name), found)
+                self._take(_Picture(name, folder, entry.name), f"{real}{os.sep}{entry.name}", found)
 
     def _take(self, picture: _Picture, real: str, found: list[_Picture]) -> None:
         try:
@@ -217,12 +216,12 @@ class _Walk:
 
     def _why(self, place: Path) -> str:
         """Say why no class was found."""
-        if pictures := sum(map(_is_picture, _names(place))):
+        if pictures := _count_pictures(place):
             return (
                 f"{_counted(pictures, 'picture')} in no sub-folder: put them into one, such as {place / 'all'}, or "
                 "name the folder above if this is a class"
             )
-        if archives := [name for name in _names(place) if name.lower().endswith(ARCHIVES)]:
+        if archives := [entry.name for entry in _entries(place) if entry.name.lower().endswith(ARCHIVES)]:
             return f"{named(archives)} must be unpacked first"
         if self.again:
             return f"links: its pictures are counted already, {named(self._short(self.again))}"
@@ -285,28 +284,25 @@ def _split_of(name: str) -> str | None:
     return next((kind for kind, names in SPLITS.items() if names.fullmatch(name)), None)
 
 
-def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
-    """Return what a folder holds, by name, but for what systems leave behind; of hidden entries only our own lock.
+def _scan(folder: str | Path) -> Iterator[os.DirEntry[str]]:
+    """Yield what a folder holds, but for what systems leave behind; of hidden entries only our own lock.
 
     Raises:
         DataUnavailable: If it cannot be read: what is missing then would not be noticed.
     """
     try:
         with os.scandir(folder) as entries:
-            return sorted(
-                (entry for entry in entries if not _is_leftover(entry.name)),
-                key=lambda entry: entry.name,
-            )
+            yield from (entry for entry in entries if not is_leftover(entry.name))
     except OSError as error:
         raise DataUnavailable(f"{folder} must be a folder that can be read ({error}). Mend or remove it.") from error
 
 
-def _names(folder: str | Path) -> list[str]:
-    return [entry.name for entry in _entries(folder)]
+def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
+    return sorted(_scan(folder), key=lambda entry: entry.name)
 
 
 def _folders(place: Path) -> list[Path]:
-    return [place / name for name in _names(place) if os.path.isdir(place / name)]
+    return [place / entry.name for entry in _entries(place) if _is_folder(entry)]
 
 
 def _sub_folders(place: Path) -> list[Path]:
@@ -316,19 +312,32 @@ def _sub_folders(place: Path) -> list[Path]:
 
 def _holds_runs(folder: Path) -> bool:
     """Say whether a folder is that of a run, or holds such folders and nothing else, as ``runs`` does."""
-    names = _names(folder)
-    return _is_run(names) or (
-        bool(names) and all(os.path.isdir(folder / name) and _is_run(_names(folder / name)) for name in names)
-    )
+    if _is_run(folder):
+        return True
+    empty = True
+    for entry in _scan(folder):  # of a class, no further than its first picture
+        empty = False
+        if not (_is_folder(entry) and _is_run(entry.path)):
+            return False
+    return not empty
 
 
-def _is_run(names: Iterable[str]) -> bool:
-    """Say whether these are files of a run, whose pictures nobody should train on."""
-    names = set(names)
-    return len(names & RUN) > 1 or names == {LOCK}  # the second is claimed and holds nothing yet
+def _is_run(folder: str | Path) -> bool:
+    """Say whether a folder is that of a run, whose pictures nobody should train on."""
+    found = {name for name in RUN if os.path.lexists(os.path.join(folder, name))}
+    # A run that has just begun holds nothing but its lock.
+    return len(found) > 1 or (found == {LOCK} and all(entry.name == LOCK for entry in _scan(folder)))
 
 
-def _is_leftover(name: str) -> bool:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def is_leftover(name: str) -> bool:
+    """Say whether a file or folder is one that systems leave behind, or hidden."""
     return name != LOCK and (name.startswith(".") or name.lower() in LEFTOVERS)
 
 
@@ -337,7 +346,11 @@ def _is_picture(name: str) -> bool:
 
 
 def _holds_pictures(place: Path) -> bool:
-    return any(map(_is_picture, _names(place)))
+    return any(_is_picture(entry.name) for entry in _scan(place))
+
+
+def _count_pictures(place: Path) -> int:
+    return sum(_is_picture(entry.name) for entry in _scan(place))
 
 
 def _as_composed(name: str) -> str:

@@ -98,6 +98,16 @@ def test_a_prior_of_other_classes_is_refused(cli, whole, command):
     assert "or delete prior*.pt there and run train-prior again" in outcome.err
 
 
+@pytest.mark.parametrize("command", [("train-prior", "--resume"), ("evaluate",)], ids=lambda command: command[0])
+def test_codes_and_prior_are_compared_also_in_a_run_from_before_classes_had_names(cli, whole, command):
+    rename("run/train.json", None)
+    in_both_splits(CHANGES["renamed"][0])
+    assert cli("encode", "--out", "run").status == 0
+    outcome = cli(*command, "--out", "run")
+    assert outcome.status == 1
+    assert "must have the classes of run/prior.pt, ant, bee, cow, got others (ant missing; zebra new)" in outcome.err
+
+
 @pytest.mark.parametrize("command", [*ON_PICTURES, *ON_CODES], ids=lambda command: command[0])
 def test_files_from_before_classes_had_names_still_load(cli, whole, command):
     for file in ("train.json", "prior.json", "codes/train.npz", "codes/test.npz"):
@@ -185,6 +195,17 @@ def test_a_run_finds_its_pictures_from_any_folder(cli, pets, monkeypatch, comman
     monkeypatch.chdir("other")
     outcome = cli(*command, "--out", "../run")
     assert (outcome.status, outcome.err) == (0, "")
+
+
+def test_here_and_above_mean_the_folders_of_the_start(cli, pets, monkeypatch):
+    for here, data in (("pets", "folder:."), ("pets/train", "folder:..")):
+        monkeypatch.chdir(pets.parent / here)
+        assert cli("train", *ONE_LEVEL, "--data", data, "--steps", 2, "--out", pets.parent / "run").status == 0
+        monkeypatch.chdir(pets / "train" / "ant")
+        for command in (*ON_PICTURES[1:], ON_PICTURES[0]):
+            outcome = cli(*command, "--out", pets.parent / "run")
+            assert (outcome.status, outcome.err) == (0, "")
+        shutil.rmtree(pets.parent / "run")
 
 
 @pytest.mark.parametrize("command", ON_PICTURES, ids=lambda command: command[0])

@@ -110,6 +110,15 @@ def test_test_images_stand_beside_what_the_model_makes_of_them(cli, trained, pai
     assert f"{N_TEST} images, PSNR {float(psnr(x, expected)):.1f} dB." in out
 
 
+def test_what_systems_leave_among_pictures_is_passed_over_without_a_word(cli, trained, pets):
+    for name in ("._0.png", ".hidden.png", "Thumbs.db", "desktop.ini"):
+        (pets / "train" / "cow" / name).write_bytes(b"junk")
+    outcome = cli("reconstruct", "--out", "run", "--pictures", pets / "train" / "cow")
+    assert outcome.status == 0
+    assert "Left out" not in outcome.out
+    assert "6 images" in outcome.out
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_no_more_are_shown_than_asked_for(cli, trained, odd, pairs, count):
     cli("reconstruct", "--out", "run", "--count", count)

@@ -15,6 +15,7 @@ from vqvae_course.cli.run import images_bar, say
 from vqvae_course.cli.train import reconstruct, test_images
 from vqvae_course.cli.trained import open_trained
 from vqvae_course.data import as_float
+from vqvae_course.folders import is_leftover
 from vqvae_course.metrics import psnr
 from vqvae_course.sources import DataUnavailable, middle, open_picture
 
@@ -84,7 +85,11 @@ def own_pictures(place: Path, count: int, shape: tuple[int, int, int]) -> Tensor
     if not place.exists():
         raise DataUnavailable(f"{place} must be a folder of pictures or a picture, and there is none. Check the path.")
     known = Image.registered_extensions()
-    files = [place] if place.is_file() else sorted(file for file in place.iterdir() if file.suffix.lower() in known)
+    files = (
+        [place]
+        if place.is_file()
+        else sorted(file for file in place.iterdir() if file.suffix.lower() in known and not is_leftover(file.name))
+    )
     pictures: list[Tensor] = []
     for file in files:
         try:

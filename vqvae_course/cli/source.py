@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vqvae_course.cli.run import RunError, say
-from vqvae_course.data import SPLIT_SIZES
 from vqvae_course.folders import DataUnavailable, PictureFiles, folder_name, list_folder, named
 
 FOLDER = "folder:"
@@ -33,9 +32,10 @@ def located(data: str, started_with: str | None) -> str:
         started_with: The whole path of the folder, as the run wrote it down; None if it did not.
     """
     folder = folder_of(data)
-    if folder is None or folder.is_dir() or not isinstance(started_with, str) or not Path(started_with).is_dir():
+    if folder is None or not isinstance(started_with, str) or not Path(started_with).is_dir():
         return data
-    return FOLDER + started_with
+    here = all(part == ".." for part in folder.parts)  # . and .. are always there, whatever they are
+    return FOLDER + started_with if here or not folder.is_dir() else data
 
 
 def moved(data: str, asked: str) -> str:
@@ -93,11 +93,11 @@ def default_out(data: str) -> Path:
     return Path(os.path.relpath(folder.resolve().parent) if among else "") / "runs" / folder_name(folder)
 
 
-def must_be_apart(out: Path, data: str) -> None:
+def must_be_apart(out: Path, data: str, training: PictureFiles) -> None:
     """Raise ``ValueError`` if the folder of a run would be one of those that hold its pictures."""
     folder = folder_of(data)
     top = folder.resolve()
-    paths = [path for split in SPLIT_SIZES for path in list_folder(folder, split).paths]
+    paths = [*training.paths, *list_folder(folder, "test").paths]
     holding = {Path(place).resolve() for place in {os.path.dirname(path) for path in paths}}
     holding |= {top, *(above for place in holding for above in place.parents if above.is_relative_to(top))}
     if out.resolve() in holding:

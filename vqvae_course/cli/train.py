@@ -92,7 +92,7 @@ def train(options: TrainVQVAE) -> None:
     checkpoint = run / "model.pt"
     files = pictures_of(options.data) if first else None
     if files and not checkpoint.exists():
-        must_be_apart(run.folder, options.data)
+        must_be_apart(run.folder, options.data, files)
     if files and options.training.resume and checkpoint.exists():
         must_be_the_same(run, options, files)
     folder = whole_path(run, options.data) if files else None

@@ -105,9 +105,12 @@ def train_priors(options: TrainPrior) -> None:
             checkpoint = run / f"{prior_name(trained.levels[number])}.pt"
             if checkpoint.exists() and not options.training.resume:
                 raise RunError(f"{checkpoint} is there already: go on with --resume, or delete it to start anew")
-        train_codes, test_codes = trained.codes("train"), trained.codes("test")
-        trained.check_owner(train_codes[0].classes)
+        trained.check_owner()
         agreed(None)  # nobody starts before the first has the folder
+        train_codes, test_codes = trained.codes("train"), trained.codes("test")
+        if not trained.classes:  # of a run from before classes had names; its codes may be newer
+            trained = trained._replace(classes=train_codes[0].classes)
+            trained.check_owner()
         for number in chosen:
             train_level(trained, options, number, train_codes[number], test_codes[number])
         if first:

@@ -111,27 +111,23 @@ class Trained(NamedTuple):
             must_be_same_classes(str(file), level.classes, "this run", self.classes, cure)
         return codes
 
-    def check_owner(self, classes: tuple[str, ...] = ()) -> None:
-        """Raise ``RunError`` if there are priors, and they were trained on codes of another model or of other classes.
-
-        Args:
-            classes: Of the codes; those of the run if they have none.
-        """
+    def check_owner(self) -> None:
+        """Raise ``RunError`` if there are priors, and they are of another model or were trained on other classes."""
         names = [prior_name(level) for level in self.levels]
         for name in filter(lambda name: (self.run / f"{name}.pt").exists(), names):
             about = self.run.read_json(f"{name}.json", "train-prior")
-            must_be_same_classes(
-                str(self.run.folder),
-                classes or self.classes,
-                f"{self.run / name}.pt",
-                about.get("classes"),
-                f"{PUT_BACK}, and encode again; or delete prior*.pt there and run train-prior again",
-            )
             if about.get("model") != fingerprint(self.model):
                 raise RunError(
                     f"{self.run / name}.pt must belong to {self.run / 'model.pt'}, got a prior for the codes of "
                     "another model: delete prior*.pt there, then run encode and train-prior again"
                 )
+            must_be_same_classes(
+                str(self.run.folder),
+                self.classes,
+                f"{self.run / name}.pt",
+                about.get("classes"),
+                f"{PUT_BACK}, and encode again; or delete prior*.pt there and run train-prior again",
+            )
 
     def priors(self) -> list[Prior]:
         """Return the prior of each level, top first."""
