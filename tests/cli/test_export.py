@@ -71,6 +71,7 @@ def test_the_files_of_a_run_compute_what_its_checkpoints_do(cli: Cli, whole):
     assert about["model"]["fingerprint"] == fingerprint(model)
     assert (about["model"]["kind"], about["model"]["checkpoint"], about["model"]["updates"]) == ("VQVAE", "model.pt", 6)
     assert (about["image"]["shape"], about["image"]["range"]) == ([3, H, W], [0, 1])
+    assert about["classes"] == ["ant", "bee", "cow"]
     assert about["levels"] == [{"name": "indices", "map": [H // 2, W // 2], "K": K, "D": 3, "downsample": 2}]
     assert about["files"]["prior.onnx"]["inputs"] == [
         {"name": "indices", "type": "int64", "shape": ["batch", H // 2, W // 2], "below": K},

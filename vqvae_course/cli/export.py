@@ -119,7 +119,7 @@ def about(trained: Trained, files: dict[str, Written]) -> dict[str, Any]:
             "normalize_latents": config.normalize_latents,
         },
         "data": data.get("name"),
-        "classes": data.get("classes"),
+        "classes": list(trained.classes) or None,
         "image": {
             "shape": list(trained.shape),
             "range": [0, 1],
