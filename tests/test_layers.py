@@ -18,6 +18,7 @@ LAYER = {
     "glyphs": 0,
     "scenes": 0,
     "folders": 0,
+    "brought": 0,
     "causality": 0,
     "metrics": 1,
     "fidelity": 1,

@@ -1,21 +1,26 @@
 """Where pictures come from: torchvision's data sets, downloaded when missing, and folders."""
 
 import http.client
+import os
 import threading
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 import numpy as np
 import torch
+from filelock import FileLock
 from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision import datasets
 from torchvision.transforms import v2 as transforms
 
+from vqvae_course.brought import Brought, bring, move_unless_there
 from vqvae_course.folders import DataUnavailable, list_folder
 
 TORCHVISION = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "cifar10": datasets.CIFAR10}
@@ -26,36 +31,92 @@ REACH_SECONDS = 8  # how long to wait for a server to answer at all
 
 
 def load_torchvision(name: str, split: str, root: Path) -> tuple[Tensor, Tensor]:
-    """Return the images (N, C, H, W) uint8 and labels (N,) of a set under ``root``, downloaded there if missing.
+    """Return the images (N, C, H, W) uint8 and labels (N,) of a set under ``root``.
+
+    It is used as it is found, unpacked if someone brought it packed, and downloaded if it is missing.
 
     Raises:
         DataUnavailable: If it is damaged or cannot be downloaded.
     """
     kind = TORCHVISION[name]
-    train = split == "train"
     place = root / kind.base_folder if name == "cifar10" else root / kind.__name__
-    if not place.exists():
-        _download(kind, name, root, place)
+    error: Exception | None = None
     try:
-        loaded = kind(str(root), train=train, download=False)
-        images = torch.as_tensor(loaded.data)
-        images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
-        labels = torch.as_tensor(loaded.targets, dtype=torch.int64)
-        if not len(images) == len(labels) == TORCHVISION_SIZES[name][split]:
-            raise ValueError(f"it holds {len(images)} images and {len(labels)} labels")
-    except Exception as error:  # torchvision and pickle raise many kinds for one cause: a damaged file
-        raise DataUnavailable(
-            f"{name} in {place} is incomplete or damaged ({error}). Delete that folder and run this again to download "
-            "it anew, or set VQVAE_COURSE_DATA to a folder that holds it."
-        ) from error
+        return _read(kind, name, split, root)
+    except Exception as caught:  # torchvision and pickle raise many kinds for one cause: it is not there, or damaged
+        error = caught
+    with _one_at_a_time(root, name):
+        if place.exists():
+            try:
+                return _read(kind, name, split, root)  # another process may have brought it meanwhile
+            except Exception as caught:
+                error = caught
+        found, images = _unpacked(kind, name, split, root)
+        if images is not None:
+            return images
+        if not found.problems and not place.exists():
+            _download(kind, name, root, place)
+            try:
+                return _read(kind, name, split, root)
+            except Exception as caught:
+                error = caught
+    reasons = "; ".join(found.problems) or str(error)
+    cure = "Delete that folder and run this again to download it anew"
+    if found.keep:
+        away = place if place.exists() else "them"
+        cure = f"Bring what is named here once more (the rest is whole), or move {away} away to download all of it"
+    raise DataUnavailable(
+        f"{name} in {place if place.exists() else root} is incomplete or damaged ({reasons}). {cure}, or set "
+        "VQVAE_COURSE_DATA to a folder that holds it."
+    ) from error
+
+
+def _read(kind: type, name: str, split: str, root: Path) -> tuple[Tensor, Tensor]:
+    loaded = kind(str(root), train=split == "train", download=False)
+    images = torch.as_tensor(loaded.data)
+    images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
+    labels = torch.as_tensor(loaded.targets, dtype=torch.int64)
+    if not len(images) == len(labels) == TORCHVISION_SIZES[name][split]:
+        raise ValueError(f"it holds {len(images)} images and {len(labels)} labels")
     return images.contiguous(), labels
+
+
+def _unpacked(kind: type, name: str, split: str, root: Path) -> tuple[Brought, tuple[Tensor, Tensor] | None]:
+    """Return what someone brought of a set, and its images and labels if that is all of it."""
+
+    def into(folder: Path) -> tuple[Brought, tuple[Tensor, Tensor] | None]:
+        found = bring(kind, root, folder)
+        if found.kind is None:
+            return found, None
+        try:
+            return found, _read(found.kind, name, split, found.root)
+        except Exception as error:
+            return found._replace(problems=(f"in {found.root}: {error}",)), None
+
+    if os.access(root, os.W_OK) or not root.exists():
+        return into(root)
+    with TemporaryDirectory() as elsewhere:  # of a folder that many share and few may write to, unpacked every time
+        return into(Path(elsewhere))
+
+
+@contextmanager
+def _one_at_a_time(root: Path, name: str) -> Iterator[None]:
+    """Wait while another process of this machine unpacks or downloads the same set, where locks work."""
+    user = getattr(os, "getuid", int)()
+    place = sha256(os.fsencode(root.absolute())).hexdigest()[:16]
+    lock = FileLock(Path(gettempdir()) / f"vqvae_course-{user}-{name}-{place}.lock")  # the root may be read-only
+    with ExitStack() as held:
+        with suppress(OSError, NotImplementedError):
+            held.enter_context(lock)
+        yield
 
 
 def _download(kind: type, name: str, root: Path, place: Path) -> None:
     url = kind.url if name == "cifar10" else kind.mirrors[-1]
+    packed = root / kind.filename if name == "cifar10" else f"the four .gz files to {place / 'raw'}"
     advice = (
         "Connect to the internet and run this again, set VQVAE_COURSE_DATA to a folder that holds it, "
-        'or use the built-in "glyphs" or "scenes".'
+        f'bring {packed}, or use the built-in "glyphs" or "scenes".'
     )
     problem = _why_unreachable(url)
     if problem:
@@ -65,7 +126,7 @@ def _download(kind: type, name: str, root: Path, place: Path) -> None:
         # Into a folder of its own first: what is under the final name is always complete.
         with TemporaryDirectory(dir=root, prefix=".download-") as half_done:
             kind(half_done, train=True, download=True)
-            (Path(half_done) / place.name).rename(place)
+            move_unless_there(Path(half_done) / place.name, place)
     except Exception as error:  # the network, the disk or a checksum
         raise DataUnavailable(f"{name} could not be downloaded to {root} ({error}). {advice}") from error
 
