@@ -96,8 +96,8 @@ def test_all_processes_agree(seen):
 def test_several_processes_learn_what_one_learns_from_the_whole_batch(seen, scenario):
     alone = getattr(worker, scenario)()
     for found in seen[scenario]:
-        apart = differences(alone["weights"], found["weights"])
-        assert max(apart.values()) < 1e-5, apart
+        # Adding up in another order rounds by up to 1e-5 here; one gradient that is not shared moves weights by 1e-1.
+        torch.testing.assert_close(found["weights"], alone["weights"], rtol=1e-4, atol=1e-4)
         assert found["images"] == alone["images"] == 20 * worker.BATCH
         assert found["steps"] == alone["steps"]
         for name, values in alone["history"].items():
