@@ -1,6 +1,5 @@
 import copy
 import dataclasses
-import functools
 import re
 
 import pytest
@@ -40,24 +39,6 @@ def latents_seen(model: VQVAE2) -> list[torch.Tensor]:
     for layer in model.normalize:
         layer.register_forward_hook(lambda module, inputs, output: seen.append(output.detach().clone()))
     return seen
-
-
-@functools.cache
-def trained(config: VQVAE2Config) -> tuple[VQVAE2, torch.Tensor, list[float]]:
-    """Return a model in eval mode after a hundred updates on one batch, the batch, and the losses on the way."""
-    torch.manual_seed(0)
-    model = build(config, normalize_latents=True, hidden=16, num_codes=(16, 32, 64)[-config.levels :])
-    x = F.interpolate(torch.rand(8, C, HEIGHT // 4, WIDTH // 4), scale_factor=4)
-    model.init_codebook(x)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    losses = []
-    for _ in range(100):
-        optimizer.zero_grad()
-        output = model(x)
-        output.loss.backward()
-        optimizer.step()
-        losses.append(output.recon_loss.item())
-    return model.eval(), x, losses
 
 
 # --- shapes
@@ -331,9 +312,18 @@ def test_dead_codes_restart_on_every_level(x):
 
 
 @LEVELS
-def test_it_learns_a_batch(config):
-    _, _, losses = trained(config)
-    assert losses[-1] < 0.4 * losses[0]
+def test_it_learns_a_batch_better_than_the_mean_image(config):
+    model = build(config, normalize_latents=True, hidden=16, num_codes=(16, 32, 64)[-config.levels :])
+    x = F.interpolate(torch.rand(8, C, HEIGHT // 16, WIDTH // 16), scale_factor=16)
+    model.init_codebook(x)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for _ in range(200):
+        optimizer.zero_grad()
+        output = model(x)
+        output.loss.backward()
+        optimizer.step()
+    # Six seeds reach 0.27 to 0.61 with two levels; where no gradient comes through the codes, it stays above 0.9.
+    assert output.recon_loss < 0.75 * x.var()
 
 
 # --- the published layouts
