@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vqvae_course.folders import folder_name
 from vqvae_course.glyphs import draw_glyphs
-from vqvae_course.runtime import device_of, eval_mode, whole_file
+from vqvae_course.runtime import device_of, eval_mode, send, whole_file
 from vqvae_course.scenes import draw_scenes
 from vqvae_course.sources import TORCHVISION, DataUnavailable, load_folder, load_torchvision
 
@@ -231,9 +231,11 @@ class Batches:
             self.position = 0
         rows = self.order[self.position : self.position + self.batch_size][self.part]
         self.position += self.batch_size
-        above = tuple(maps[rows].to(self.device) for maps in self.above)
-        x, labels = as_float(self.examples[rows].to(self.device)), self.labels[rows].to(self.device)
-        return LevelBatch(x, labels, above) if above else Batch(x, labels)
+        x, labels, *above = (self._cut(whole, rows) for whole in (self.examples, self.labels, *self.above))
+        return LevelBatch(as_float(x), labels, tuple(above)) if above else Batch(as_float(x), labels)
+
+    def _cut(self, whole: Tensor, rows: Tensor) -> Tensor:
+        return send(whole[send(rows, whole.device)], self.device)
 
     def state_dict(self) -> dict:
         """Return what ``load_state_dict`` needs to continue with the very next batch."""

@@ -73,7 +73,9 @@ def together(timeout: float = 300.0) -> Iterator[World]:
     if gpu is not None:
         torch.cuda.set_device(gpu)
     try:
-        dist.init_process_group("nccl" if gpu is not None else "gloo", timeout=timedelta(seconds=timeout))
+        # Plain values go over gloo in any case: read from a GPU, they would have to wait for its work.
+        backend = "cpu:gloo,cuda:nccl" if gpu is not None else "gloo"
+        dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
         yield world()
     except (dist.DistError, RuntimeError) as error:
         if not _speaks_of_a_peer(error):
@@ -158,8 +160,7 @@ def anywhere(flag: bool) -> bool:
     """Say whether a flag is up in any of the processes."""
     if world().size == 1:
         return flag
-    place = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    return bool(total(torch.tensor(float(flag), device=place)))
+    return bool(total(torch.tensor(float(flag))))
 
 
 class _Total(torch.autograd.Function):

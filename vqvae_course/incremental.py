@@ -76,7 +76,7 @@ class _AttentionMemory:
         batch, height, width = indices.shape
         self.width = width
         nothing = attention.nothing.expand(batch, 1, -1)
-        self.place = place_code(height, width).to(nothing)
+        self.place = place_code(height, width, nothing.device).to(nothing)
         # (B, heads, N, d) each, written one position at a time; the last position is never looked at.
         self.key, self.value = (
             attention.split_heads(x).repeat(1, 1, height * width, 1) for x in nothing.chunk(2, dim=2)

@@ -28,3 +28,21 @@ def check_indices(indices: Tensor, num_codes: int, name: str = "indices", traini
     least, largest = torch.stack([indices.min(), indices.max()]).tolist()
     if not 0 <= least <= largest < num_codes:
         raise ValueError(f"{name} must lie in [0, {num_codes}), got {least} to {largest}")
+
+
+def count_indices(indices: Tensor, num_codes: int) -> Tensor:
+    """Count how often each index occurs; ``metrics.code_counts`` checks them first.
+
+    PyTorch's ``bincount`` does the same, but first asks a GPU for the largest index, and waits for the answer.
+
+    Args:
+        indices: Whole numbers in [0, K), any shape.
+        num_codes: K.
+
+    Returns:
+        (K,) int64.
+    """
+    indices = indices.reshape(-1).long()
+    return torch.zeros(num_codes, dtype=torch.int64, device=indices.device).scatter_add_(
+        0, indices, torch.ones_like(indices)
+    )

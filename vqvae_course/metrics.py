@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vqvae_course.indices import check_indices
+from vqvae_course.indices import check_indices, count_indices
 
 
 def data_variance(images: Tensor) -> float:
@@ -135,7 +135,7 @@ def code_counts(indices: Tensor, num_codes: int) -> Tensor:
     Explained in notebook 07.
     """
     check_indices(indices, num_codes)
-    return torch.bincount(indices.reshape(-1), minlength=num_codes)
+    return count_indices(indices, num_codes)
 
 
 def perplexity(indices: Tensor, num_codes: int) -> Tensor:
@@ -155,7 +155,22 @@ def perplexity(indices: Tensor, num_codes: int) -> Tensor:
     """
     if indices.numel() == 0:
         raise ValueError("indices must hold at least one index, got none")
-    p = code_counts(indices, num_codes).double() / indices.numel()
+    return perplexity_of_counts(code_counts(indices, num_codes))
+
+
+def perplexity_of_counts(count: Tensor) -> Tensor:
+    """Return the effective number of codes in use; see ``perplexity``.
+
+    Args:
+        count: (K,) int64, how often each code was chosen; not all 0.
+
+    Returns:
+        A scalar between 1 and K.
+
+    Explained in notebook 07.
+    """
+    exact = torch.float32 if count.device.type == "mps" else torch.float64  # MPS has no float64
+    p = count.to(exact) / count.sum()
     return torch.special.entr(p).sum().exp().float()  # entr is -p log p with 0 log 0 = 0
 
 

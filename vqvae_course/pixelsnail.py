@@ -12,7 +12,7 @@ from vqvae_course.prior import EmbeddingPrior
 PERIODS = (4, 8, 16, 32, 64, 128, 256)  # of the waves that tell places apart, in positions
 
 
-def place_code(height: int, width: int) -> Tensor:
+def place_code(height: int, width: int, device: torch.device | str | None = None) -> Tensor:
     """Describe each position of a map by waves along its row and its column number.
 
     After Vaswani et al. (arXiv:1706.03762v7), section 3.5, in two dimensions: ``sin`` and ``cos`` of
@@ -22,15 +22,16 @@ def place_code(height: int, width: int) -> Tensor:
     Args:
         height: Rows of the map.
         width: Columns of the map.
+        device: Where to compute them; the CPU if None.
 
     Returns:
         (height * width, 4 * len(PERIODS)) float32, in raster order.
 
     Explained in notebook 13.
     """
-    turns = 2 * math.pi / torch.tensor(PERIODS)
-    i, j = torch.cartesian_prod(torch.arange(height), torch.arange(width)).view(-1, 2).unbind(dim=1)
-    angles = torch.cat([i[:, None] * turns, j[:, None] * turns], dim=1)
+    rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
+    i, j = torch.cartesian_prod(rows, columns).view(-1, 2).unbind(dim=1)
+    angles = torch.stack([place * (2 * math.pi / period) for place in (i, j) for period in PERIODS], dim=1)
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
@@ -83,7 +84,7 @@ class CausalAttention(nn.Module):
             (B, hidden, height, width).
         """
         batch, _, height, width = h.shape
-        place = place_code(height, width).to(h).expand(batch, -1, -1)
+        place = place_code(height, width, h.device).to(h).expand(batch, -1, -1)
         rows, read = (x.flatten(2).transpose(1, 2) for x in (h, codes))  # (B, N, hidden)
         key_value = self.look_at(rows, read, place)
         start = self.nothing.expand(batch, 1, -1).to(key_value.dtype)

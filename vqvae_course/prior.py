@@ -5,7 +5,7 @@ from math import inf
 import torch
 from torch import Tensor, nn
 
-from vqvae_course.indices import check_indices, holds_integers
+from vqvae_course.indices import check_indices, count_indices, holds_integers
 
 
 class Prior(nn.Module):
@@ -154,7 +154,7 @@ class FrequencyPrior(Prior):
         maps = indices.flatten(1).long()
         places = maps.shape[1]
         place = torch.arange(places, device=maps.device)
-        count = torch.bincount((maps + num_codes * place).flatten(), minlength=num_codes * places)
+        count = count_indices(maps + num_codes * place, num_codes * places)
         count = count.view(places, num_codes).to(torch.get_default_dtype())
         count = count if per_position else count.sum(dim=0, keepdim=True)
         log_p = (count + alpha).log() - (count + alpha).sum(dim=1, keepdim=True).log()  # (places or 1, K)

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqvae_course.distributed import from_first, gathered, total, world
-from vqvae_course.indices import check_indices, holds_integers
-from vqvae_course.runtime import KeptInFloat32, wide_dtype
+from vqvae_course.indices import check_indices, count_indices, holds_integers
+from vqvae_course.runtime import KeptInFloat32, send, wide_dtype
 
 SCORES_AT_ONCE = 2**20  # latents are compared in chunks of so many scores: memory stays, whatever N is
 
@@ -43,7 +43,9 @@ def nearest_code(z: Tensor, codebook: Tensor) -> Tensor:
     The second form is one matrix product: no (N, K, D) tensor, and in chunks of rows no (N, K) one
     either. Two things keep it exact. Subtracting the codebook's mean from both sides changes no
     distance, and keeps the squares small when everything lies far from the origin. And the few
-    rows whose distance is still within reach of rounding are compared once more in float64.
+    rows whose distance is still within reach of rounding are compared once more in float64. To
+    learn whether there are any, a program would have to wait for its GPU: there, all rows are
+    compared in float64 from the start.
 
     Args:
         z: (N, D) float.
@@ -65,7 +67,7 @@ def nearest_code(z: Tensor, codebook: Tensor) -> Tensor:
     if len(codebook) == 0:
         raise ValueError("codebook must hold at least one code, got none")
     with torch.autocast(z.device.type, enabled=False):
-        dtype = wide_dtype(z.dtype, codebook.dtype)
+        dtype = _compared_in(z, codebook)
         z, codebook = z.to(dtype), codebook.to(dtype)
         if getattr(torch.compiler, "is_exporting", bool)():  # newer releases tell
             return _nearest_in_float64(z, codebook)  # a graph has neither chunks nor rows to look at once more
@@ -81,14 +83,21 @@ def nearest_code(z: Tensor, codebook: Tensor) -> Tensor:
             rows = part - centre
             torch.addmm(code_norms, rows, codes.T, alpha=-2, out=scores[: len(part)])
             best, chosen = _least(scores[: len(part)], places)
-            row_norms = torch.linalg.vector_norm(rows, dim=1).square()
-            # A score is off by a few units in the last place of the squares it is made of.
-            rounding = 4 * torch.finfo(dtype).eps * (row_norms + longest)
-            unsure = rounding > 1e-4 * (best + row_norms)
-            if dtype == torch.float32 and unsure.any():
-                chosen[unsure] = _nearest_in_float64(part[unsure], codebook)
+            if dtype == torch.float32:
+                row_norms = torch.linalg.vector_norm(rows, dim=1).square()
+                # A score is off by a few units in the last place of the squares it is made of.
+                rounding = 4 * torch.finfo(dtype).eps * (row_norms + longest)
+                unsure = rounding > 1e-4 * (best + row_norms)
+                if unsure.any():
+                    chosen[unsure] = _nearest_in_float64(part[unsure], codebook)
             found.copy_(chosen)
     return indices
+
+
+def _compared_in(z: Tensor, codebook: Tensor) -> torch.dtype:
+    if z.device.type == "cuda":
+        return torch.float64
+    return wide_dtype(z.dtype, codebook.dtype)
 
 
 def _least(scores: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
@@ -190,9 +199,19 @@ class _Quantizer(KeptInFloat32):
         if indices.ndim != 3 or not holds_integers(indices):
             raise ValueError(f"indices must be (B, h, w) integers, got {tuple(indices.shape)} {indices.dtype}")
         check_indices(indices, self.num_codes)
-        return self._gather(indices)
+        return self.codes_of(indices)
 
-    def _gather(self, indices: Tensor) -> Tensor:
+    def codes_of(self, indices: Tensor) -> Tensor:
+        """Return the codes with these indices, as ``lookup`` does, without a look at the indices.
+
+        For those that this quantizer chose: to check them, a program would have to wait for its GPU.
+
+        Args:
+            indices: (B, h, w) int64 in [0, K).
+
+        Returns:
+            (B, D, h, w), connected to the codebook's gradient.
+        """
         rows = self.codebook.index_select(0, indices.reshape(-1).long())
         # Laid out in memory as z_e is, or each of the losses would have to jump about in one of the two.
         return rows.view(*indices.shape, self.code_dim).movedim(-1, 1).contiguous()  # (B, D, h, w)
@@ -238,7 +257,7 @@ class VectorQuantizer(_Quantizer):
         """
         indices = self.choose(z_e)
         with torch.autocast(z_e.device.type, enabled=False):
-            e_k = self._gather(indices)
+            e_k = self.codes_of(indices)
             latents = z_e.to(e_k.dtype)  # in float16 even the difference of a latent and its code can overflow
             codebook_loss = F.mse_loss(e_k, latents.detach())
             # beta belongs to the encoder's term. With the two detach() calls swapped training
@@ -307,7 +326,7 @@ class EMAVectorQuantizer(_Quantizer):
         """
         indices = self.choose(z_e)
         with torch.autocast(z_e.device.type, enabled=False):
-            e_k = self._gather(indices)
+            e_k = self.codes_of(indices)
             latents = z_e.to(e_k.dtype)  # in float16 even the difference of a latent and its code can overflow
             commitment_loss = F.mse_loss(latents, e_k)
             z_q = straight_through(latents, e_k).to(z_e.dtype)
@@ -333,7 +352,7 @@ class EMAVectorQuantizer(_Quantizer):
                 f"ema_count must be float32 or wider, got {self.ema_count.dtype}, in which counts overflow and running "
                 "means stand still: build a new quantizer and load the state into it with assign=False"
             )
-        count = torch.bincount(indices, minlength=self.num_codes).to(self.ema_count)
+        count = count_indices(indices, self.num_codes).to(self.ema_count)
         latents = torch.zeros_like(self.ema_sum).index_add_(0, indices, z.to(self.ema_sum))
         # Over all processes of the run, or each of them would end with a codebook of its own.
         count, latents = total(count), total(latents)
@@ -392,7 +411,7 @@ def kmeans_step(z: Tensor, codebook: Tensor) -> Tensor:
     Explained in notebook 02.
     """
     indices = nearest_code(z, codebook)
-    count = torch.bincount(indices, minlength=len(codebook))[:, None]
+    count = count_indices(indices, len(codebook))[:, None]
     dtype = wide_dtype(z.dtype, codebook.dtype)  # the sum over a cell can pass the end of float16
     total = torch.zeros_like(codebook, dtype=dtype).index_add_(0, indices, z.to(dtype))
     return torch.where(count > 0, (total / count.clamp(min=1)).to(codebook.dtype), codebook)
@@ -542,21 +561,45 @@ def restart_dead_codes(
 
     Explained in notebook 07.
     """
+    return restart_codes(quantizer, z_e, usage, min_usage, generator).nonzero().flatten()
+
+
+@torch.no_grad()
+def restart_codes(
+    quantizer: VectorQuantizer | EMAVectorQuantizer,
+    z_e: Tensor,
+    usage: Tensor | None = None,
+    min_usage: float = 1.0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Do what ``restart_dead_codes`` does, but name the restarted codes by a mask.
+
+    Their number is known to the GPU alone then, and the program need not wait for it.
+
+    Returns:
+        (K,) bool, True for each restarted code.
+
+    Raises:
+        ValueError: As ``restart_dead_codes``.
+    """
     if usage is None and not isinstance(quantizer, EMAVectorQuantizer):
         raise ValueError("usage must be given for a quantizer that keeps no counts, got None")
     if usage is not None and usage.shape != (quantizer.num_codes,):
         raise ValueError(f"usage must have shape ({quantizer.num_codes},), got {tuple(usage.shape)}")
     usage = quantizer.ema_count if usage is None else total(usage)  # running counts are those of all processes
     rows = quantizer.to_rows(z_e.detach())
-    drawn = torch.randperm(len(rows) * world().size, generator=generator)
-    dead = (usage < min_usage).nonzero().flatten()[: len(drawn)]
-    if not len(dead):
+    drawn = torch.randperm(len(rows) * world().size, generator=generator)[: quantizer.num_codes]
+    dead = usage < min_usage
+    turn = dead.cumsum(dim=0) - 1  # the first dead code takes the first latent drawn, and so on
+    dead = dead & (turn < len(drawn))
+    if not len(drawn) or (dead.device.type == "cpu" and not dead.any()):
         return dead
     # One draw for all processes, among the latents of all: else each would mend its codebook in its own way.
-    codes = from_first(gathered(rows)[drawn[: len(dead)].to(rows.device)])
-    codes = torch.where(codes.isfinite().all(dim=1, keepdim=True), codes, quantizer.codebook[dead])
-    if isinstance(quantizer, EMAVectorQuantizer):
-        quantizer.reset_codes(dead, codes, count=max(1.0, min_usage))
-    else:
-        quantizer.codebook[dead] = codes.to(quantizer.codebook)
+    codes = from_first(gathered(rows)[send(drawn, rows.device)[turn.clamp(0, len(drawn) - 1)]])
+    dead_and_sound = (dead & codes.isfinite().all(dim=1))[:, None]
+    quantizer.codebook.copy_(codes.to(quantizer.codebook).where(dead_and_sound, quantizer.codebook))
+    if isinstance(quantizer, EMAVectorQuantizer):  # with the old statistics, the next update would undo the restart
+        count = max(1.0, min_usage)
+        quantizer.ema_count.masked_fill_(dead, count)
+        quantizer.ema_sum.copy_((count * quantizer.codebook).where(dead[:, None], quantizer.ema_sum))
     return dead

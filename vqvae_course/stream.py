@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from vqvae_course.data import SPLIT_SIZES, Batch, Batches, ImageSet, as_float
 from vqvae_course.folders import DataUnavailable, PictureFiles, folder_name, list_folder
+from vqvae_course.runtime import send
 from vqvae_course.sources import must_have_shape, read_picture
 
 PATIENCE = 16  # unreadable pictures in a row: then it is the disk, not the pictures
@@ -87,7 +88,7 @@ class FolderStream:
             self.close()
             raise
         next(self._done)
-        return Batch(as_float(read.images.to(self.device)), read.labels.to(self.device))
+        return Batch(as_float(send(read.images, self.device)), send(read.labels, self.device))
 
     def state_dict(self) -> dict:
         """Return what ``load_state_dict`` needs to continue with the very next batch.

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from vqvae_course.checkpoint import describe, load_checkpoint, restore, save_checkpoint
-from vqvae_course.data import Batch, LevelBatch
+from vqvae_course.data import Batch, Batches, LevelBatch
 from vqvae_course.distributed import Parallel, anywhere, gathered, total, world
-from vqvae_course.metrics import nats_per_code, perplexity
+from vqvae_course.indices import count_indices
+from vqvae_course.metrics import nats_per_code, perplexity_of_counts
+from vqvae_course.prior import Prior
 from vqvae_course.quantize import EMAVectorQuantizer, VectorQuantizer
 from vqvae_course.runtime import device_of
 
@@ -139,9 +141,14 @@ def vqvae_step(model: nn.Module, batch: Batch) -> StepResult:
         "recon_loss": output.recon_loss,
         "codebook_loss": output.codebook_loss,
         "commitment_loss": output.commitment_loss,
-        "perplexity": perplexity(gathered(output.indices), model.config.num_codes),
+        "perplexity": _perplexity(output.indices, model.config.num_codes),
     }
     return StepResult(output.loss, logs)
+
+
+def _perplexity(indices: Tensor, num_codes: int) -> Tensor:
+    """Return the perplexity over all processes of indices that a model chose: whether they fit need not be asked."""
+    return perplexity_of_counts(count_indices(gathered(indices), num_codes))
 
 
 LEVEL_NAMES = {2: ("top", "bottom"), 3: ("top", "middle", "bottom")}
@@ -154,7 +161,7 @@ def vqvae2_step(model: nn.Module, batch: Batch) -> StepResult:
     for name, indices, num_codes in zip(
         LEVEL_NAMES[model.config.levels], output.indices, model.config.num_codes, strict=True
     ):
-        logs[f"perplexity_{name}"] = perplexity(gathered(indices), num_codes)
+        logs[f"perplexity_{name}"] = _perplexity(indices, num_codes)
     return StepResult(output.loss, logs)
 
 
@@ -215,7 +222,8 @@ def fit(
         on a CPU, of one that never stopped.
 
     Raises:
-        ValueError: If the batches run out, or the checkpoint to resume from does not fit.
+        ValueError: If the batches run out or hold codes that the prior does not know, or the checkpoint to resume
+            from does not fit.
         FloatingPointError: If the loss or a weight is no longer a finite number; the checkpoint is the one before.
 
     Explained in notebook 05.
@@ -248,7 +256,7 @@ def fit(
     if config.compile:
         trained = torch.compile(trained)
     quantizers = [part for part in model.modules() if isinstance(part, VectorQuantizer | EMAVectorQuantizer)]
-    stream = iter(batches)
+    stream = _checked(batches, model, step)
     trained.train()
     before = started = time.perf_counter()
     earlier, latest = history.images, ""
@@ -311,8 +319,32 @@ def _left_uncompiled(quantizers: list[nn.Module]) -> Iterator[None]:
             del quantizer.forward  # the method of the class shows again
 
 
+def _checked(batches: Iterable[Batch], model: nn.Module, step: Step) -> Iterator[Batch]:
+    """Return the batches; a prior's are looked at here, since within a step on a GPU ``check_indices`` does not look.
+
+    What ``Batches`` holds is looked at once and as a whole, wherever it lies; other batches one by one.
+    """
+    if not (step is prior_step and isinstance(model, Prior)):
+        return iter(batches)
+    if isinstance(batches, Batches):
+        _check_codes(model, batches.examples, batches.labels, batches.above)
+        return iter(batches)
+
+    def checked(batch: Batch) -> Batch:
+        _check_codes(model, batch.x, batch.labels, batch.above if isinstance(batch, LevelBatch) else ())
+        return batch
+
+    return map(checked, batches)
+
+
+@torch.no_grad()
+def _check_codes(model: Prior, maps: Tensor, labels: Tensor, above: tuple[Tensor, ...]) -> None:
+    model.check_inputs(maps, labels if model.num_classes is not None else None, model.condition_from(above))
+
+
 def _must_be_finite(model: nn.Module, update: int) -> None:
-    if not all(bool(weight.isfinite().all()) for weight in model.parameters()):
+    weights = [weight.isfinite().all() for weight in model.parameters()]
+    if weights and not torch.stack(weights).all():  # one look at the GPU, not one a weight
         raise FloatingPointError(
             f"the weights must stay finite, but update {update} spoilt them: lower lr, set clip, or look at the data"
         )
@@ -346,7 +378,10 @@ class _Averages:
         if not self.count:
             return {}
         shares = self.count * world().size
-        means = {name: float(total(summed)) / shares for name, summed in self.sums.items()}
+        place = next(iter(self.sums.values())).device
+        sums = torch.stack([summed.to(place).reshape(()) for summed in self.sums.values()])
+        sums = total(sums).cpu().tolist()  # one look at the GPU, not one a quantity
+        means = {name: summed / shares for name, summed in zip(self.sums, sums, strict=True)}
         if not all(map(isfinite, means.values())):
             raise FloatingPointError(
                 f"the loss must stay finite, got {means} by update {update}: lower lr, set clip, or look at the data"

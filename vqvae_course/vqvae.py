@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vqvae_course.distributed import SharedBatchNorm2d
 from vqvae_course.encdec import Decoder, Encoder, halvings
-from vqvae_course.quantize import EMAVectorQuantizer, VectorQuantizer, check_finite, kmeans_start, restart_dead_codes
+from vqvae_course.quantize import EMAVectorQuantizer, VectorQuantizer, check_finite, kmeans_start, restart_codes
 from vqvae_course.runtime import eval_mode
 
 
@@ -181,7 +181,7 @@ class VQVAE(nn.Module):
         z_e = self.latents(x)
         q = self.quantizer(z_e)
         if self.training and self.config.restart_below > 0:
-            restart_dead_codes(self.quantizer, z_e, min_usage=self.config.restart_below)
+            restart_codes(self.quantizer, z_e, min_usage=self.config.restart_below)
         x_hat = self.decoder(q.z_q)
         recon_loss = F.mse_loss(x_hat.float(), x.float()) / self.config.data_variance
         return VQVAEOutput(x_hat, q.indices, recon_loss + q.loss, recon_loss, q.codebook_loss, q.commitment_loss)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vqvae_course.distributed import SharedBatchNorm2d
 from vqvae_course.encdec import Decoder, Encoder, halvings
-from vqvae_course.quantize import EMAVectorQuantizer, check_finite, kmeans_start, restart_dead_codes
+from vqvae_course.quantize import EMAVectorQuantizer, check_finite, kmeans_start, restart_codes
 from vqvae_course.runtime import eval_mode
 
 
@@ -207,9 +207,9 @@ class VQVAE2(nn.Module):
         """
         return self.decoders[level](z_q if above is None else torch.cat([above, z_q], dim=1))
 
-    def _lookup(self, level: int, indices: Tensor) -> Tensor:
-        """Return the codes of a level, in the type of the layers that they go to."""
-        return self.quantizers[level].lookup(indices).to(self.to_code_dim[level].weight.dtype)
+    def _typed(self, level: int, codes: Tensor) -> Tensor:
+        """Return the codes of a level in the type of the layers that they go to."""
+        return codes.to(self.to_code_dim[level].weight.dtype)
 
     @torch.no_grad()
     def init_codebook(self, x: Tensor, generator: torch.Generator | None = None) -> None:
@@ -231,9 +231,10 @@ class VQVAE2(nn.Module):
         try:
             for level, features in enumerate(self.features(x)):
                 z_e = self.latents(level, features, above)
-                kmeans_start(self.quantizers[level], z_e, generator)
+                quantizer = self.quantizers[level]
+                kmeans_start(quantizer, z_e, generator)
                 if level + 1 < self.config.levels:
-                    above = self.descend(level, above, self._lookup(level, self.quantizers[level].choose(z_e)))
+                    above = self.descend(level, above, self._typed(level, quantizer.codes_of(quantizer.choose(z_e))))
         finally:
             self.train(was_training)
 
@@ -253,7 +254,7 @@ class VQVAE2(nn.Module):
                 indices = self.quantizers[level].choose(self.latents(level, features, above))
                 maps.append(indices)
                 if level + 1 < self.config.levels:
-                    above = self.descend(level, above, self._lookup(level, indices))
+                    above = self.descend(level, above, self._typed(level, self.quantizers[level].codes_of(indices)))
         return maps
 
     def decode(self, indices: list[Tensor]) -> Tensor:
@@ -277,7 +278,7 @@ class VQVAE2(nn.Module):
             raise ValueError(f"indices must run top first, with shapes like {fitting} below {sizes[0]}, got {sizes}")
         above = None
         for level, one in enumerate(indices):
-            above = self.descend(level, above, self._lookup(level, one))
+            above = self.descend(level, above, self._typed(level, self.quantizers[level].lookup(one)))
         return above
 
     def forward(self, x: Tensor) -> VQVAE2Output:
@@ -294,7 +295,7 @@ class VQVAE2(nn.Module):
             z_e = self.latents(level, features, above)
             quantized.append(self.quantizers[level](z_e))
             if self.training and self.config.restart_below > 0:
-                restart_dead_codes(self.quantizers[level], z_e, min_usage=self.config.restart_below)
+                restart_codes(self.quantizers[level], z_e, min_usage=self.config.restart_below)
             above = self.descend(level, above, quantized[-1].z_q)
         recon_loss = F.mse_loss(above.float(), x.float()) / self.config.data_variance
         indices, losses, codebook_losses, commitment_losses = zip(*(q[1:] for q in quantized), strict=True)
