@@ -76,6 +76,17 @@ def test_an_error_of_the_work_itself_is_passed_on(monkeypatch):
         raise RuntimeError("of the work")
 
 
+def test_on_gpus_plain_values_go_from_processor_to_processor(monkeypatch):
+    asked = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("vqvae_course.distributed.local_device", lambda: torch.device("cuda", 1))
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda backend, **_: asked.append(backend))
+    with together():
+        pass
+    assert asked == ["cpu:gloo,cuda:nccl"]
+
+
 # --- several
 
 

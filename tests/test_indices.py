@@ -3,7 +3,7 @@ import re
 import pytest
 import torch
 
-from vqvae_course.indices import check_indices, holds_integers
+from vqvae_course.indices import check_indices, count_indices, holds_integers
 from vqvae_course.quantize import VectorQuantizer
 
 B, H, W, K = 2, 3, 4, 7
@@ -45,3 +45,12 @@ def test_a_lookup_can_be_exported():
     model, indices = Lookup(), torch.randint(K, (B, H, W))
     exported = torch.export.export(model, (indices,)).module()
     assert torch.equal(exported(indices.flip(0)), model(indices.flip(0)))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64])
+def test_each_index_is_counted_as_often_as_it_occurs(dtype):
+    indices = torch.tensor([[[0, 3, 3], [6, 3, 0]]], dtype=dtype)
+    count = count_indices(indices, K)
+    assert count.dtype == torch.int64
+    assert count.tolist() == [2, 0, 0, 3, 0, 0, 1]
+    assert count_indices(indices[:0], K).tolist() == [0] * K

@@ -51,6 +51,14 @@ def assert_nearest(indices, z, codebook, tolerance=1e-4):
 # --- nearest_code
 
 
+@pytest.fixture(params=["as on a CPU", "as on a GPU"])
+def each_way(request, monkeypatch):
+    """Compare in float64 from the start, as a GPU does: its form needs no GPU to be tested."""
+    if request.param == "as on a GPU":
+        monkeypatch.setattr(quantize, "_compared_in", lambda z, codebook: torch.float64)
+
+
+@pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize(
     ("n", "k", "d"),
     [
@@ -73,12 +81,14 @@ def test_nearest_code_agrees_with_a_broadcast(n, k, d):
     assert_nearest(nearest_code(z, codebook), z, codebook)
 
 
+@pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize("spread", [1.0, 0.01])
 def test_nearest_code_stays_exact_far_from_the_origin(spread):
     z, codebook = 1000 + spread * torch.randn(300, D), 1000 + spread * torch.randn(50, D)
     assert_nearest(nearest_code(z, codebook), z, codebook)
 
 
+@pytest.mark.usefixtures("each_way")
 def test_nearest_code_stays_exact_in_clusters_far_apart():
     side = torch.tensor([1000.0, -1000.0])
     z = torch.randn(300, D) + side.repeat(150)[:, None]
@@ -86,29 +96,34 @@ def test_nearest_code_stays_exact_in_clusters_far_apart():
     assert_nearest(nearest_code(z, codebook), z, codebook)
 
 
+@pytest.mark.usefixtures("each_way")
 def test_nearest_code_stays_exact_beside_one_code_far_away():
     z, codebook = 0.01 * torch.randn(300, D), 0.01 * torch.randn(50, D)
     codebook[7] = 1e4
     assert_nearest(nearest_code(z, codebook), z, codebook)
 
 
+@pytest.mark.usefixtures("each_way")
 def test_a_latent_on_a_code_chooses_it():
     codebook = 1000 + torch.randn(50, D)
     order = torch.randperm(50)
     assert torch.equal(nearest_code(codebook[order], codebook), order)
 
 
+@pytest.mark.usefixtures("each_way")
 def test_equal_codes_tie_without_harm():
     codebook = torch.randn(K, D).repeat(2, 1)
     z = torch.cat([torch.randn(40, D), codebook])
     assert_nearest(nearest_code(z, codebook), z, codebook)
 
 
+@pytest.mark.usefixtures("each_way")
 def test_codes_that_are_all_equal_tie_without_harm():
     z, codebook = torch.randn(40, D), torch.ones(K, D)
     assert_nearest(nearest_code(z, codebook), z, codebook)
 
 
+@pytest.mark.usefixtures("each_way")
 def test_nearest_code_reads_any_memory_layout():
     z, codebook = torch.randn(D, 60).T[::2], torch.randn(D, K).T
     assert not z.is_contiguous()
@@ -121,6 +136,7 @@ def test_nearest_code_keeps_float64_precision():
     assert torch.equal(nearest_code(codebook, codebook), torch.arange(K))
 
 
+@pytest.mark.usefixtures("each_way")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_low_precision_latents_are_compared_in_float32(dtype):
     # Distances near 1 that differ by less than this dtype resolves there.
@@ -131,6 +147,7 @@ def test_low_precision_latents_are_compared_in_float32(dtype):
     assert_nearest(nearest_code(z, codebook), z, codebook)
 
 
+@pytest.mark.usefixtures("each_way")
 def test_latents_and_codebook_may_differ_in_dtype():
     z, codebook = torch.randn(60, D).bfloat16(), torch.randn(K, D, dtype=torch.float64)
     assert_nearest(nearest_code(z, codebook), z, codebook)
@@ -980,6 +997,24 @@ def test_usage_must_count_every_code():
         restart_dead_codes(EMAVectorQuantizer(K, D), torch.randn(B, D, H, W), usage=torch.ones(6))
 
 
+@pytest.mark.parametrize("kind", [VectorQuantizer, EMAVectorQuantizer])
+@pytest.mark.parametrize("dead", [[], [2], [0, 3, 4], [0, 1, 2, 3, 4]])
+def test_a_mask_names_the_restarted_codes_and_each_takes_the_latent_drawn_for_it(kind, dead):
+    quantizer, z_e = kind(K, D), torch.randn(1, D, 1, 4)  # four latents: a fifth code has to wait
+    before, usage = copy.deepcopy(quantizer.state_dict()), torch.full((K,), 3.0)
+    usage[dead] = 0.5
+    restarted = quantize.restart_codes(quantizer, z_e, usage, 2.0, torch.Generator().manual_seed(3))
+    assert restarted.nonzero().flatten().tolist() == dead[:4]
+    drawn = torch.randperm(4, generator=torch.Generator().manual_seed(3))[: len(dead[:4])]
+    expected = before["codebook"].clone()
+    expected[dead[:4]] = z_e[0, :, 0].T[drawn]
+    assert torch.equal(quantizer.codebook.detach(), expected)
+    if kind is EMAVectorQuantizer:
+        assert torch.equal(quantizer.ema_count, torch.where(restarted, 2.0, before["ema_count"]))
+        assert torch.equal(quantizer.ema_sum[restarted], 2.0 * expected[restarted])
+        assert torch.equal(quantizer.ema_sum[~restarted], before["ema_sum"][~restarted])
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("shape", [(5, 1), (1, 7), (64, 300)])
 @pytest.mark.parametrize("scale", [1e-25, 1.0, 1e20])
@@ -997,6 +1032,7 @@ def test_among_equal_scores_a_place_of_one_of_them_is_named():
     assert scores[torch.arange(3), chosen].tolist() == [1.0, 0.0, 5.0]
 
 
+@pytest.mark.usefixtures("each_way")
 def test_latents_that_are_not_numbers_still_get_an_index_of_the_codebook():
     z, codebook = torch.randn(4, 3), torch.randn(5, 3)
     z[1] = math.nan

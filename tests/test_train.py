@@ -1,6 +1,7 @@
 import dataclasses
 import math
-from itertools import repeat
+import re
+from itertools import chain, repeat
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 from vqvae_course import train
 from vqvae_course.checkpoint import load_checkpoint, save_checkpoint
+from vqvae_course.conditional import ConditionalPrior
 from vqvae_course.data import Batch, Batches, CodeSet, ImageSet
 from vqvae_course.pixelcnn import GatedPixelCNN
 from vqvae_course.train import (
@@ -276,6 +278,61 @@ def test_fit_teaches_a_prior_what_can_be_known():
     assert history["nats_per_code"][0] > 0.8 * math.log(K)
     # One code in six, that of the first column, stays open.
     assert history["nats_per_code"][-1] < 0.35 * math.log(K)
+
+
+# --- the door: data are looked at before the first update
+
+
+def never(model, batch) -> StepResult:
+    raise AssertionError("no step may run")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda codes: codes.indices[-1, 2].fill_(K), "indices must lie in [0, 7), got 0 to 7"),
+        (lambda codes: codes.indices[-1, 2].fill_(-1), "indices must lie in [0, 7), got -1 to 6"),
+        (lambda codes: codes.labels[-1:].fill_(3), "labels must lie in [0, 3), got 0 to 3"),
+        (lambda codes: codes.above[0][-1].fill_(9), "condition[0] must lie in [0, 9), got 0 to 9"),
+    ],
+    ids=["code", "negative", "label", "above"],
+)
+def test_codes_that_a_prior_does_not_know_are_refused_before_the_first_update(spoil, message, monkeypatch):
+    maps = (torch.arange(N)[:, None, None] + torch.arange(4)[:, None] + torch.arange(6)) % K
+    codes = CodeSet(maps.clone(), torch.arange(N) % 3, "stairs", (maps[:, ::2, ::2].clone(),))
+    prior = ConditionalPrior(K, [(K + 2, 2)], hidden=6, layers=2, num_classes=3, stack_layers=1)
+    batches = Batches(codes, 6)
+    spoil(codes)
+    monkeypatch.setattr(train, "prior_step", never)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        fit(prior, batches, never, quiet(steps=1))
+
+
+def test_other_batches_of_a_prior_are_looked_at_one_by_one():
+    good, bad = (Batch(torch.full((2, 4, 6), code), torch.zeros(2, dtype=torch.int64)) for code in (3, K))
+    seen = []
+    with pytest.raises(ValueError, match=re.escape("indices must lie in [0, 7), got 7 to 7")):
+        fit(build_prior(), chain([good, good], repeat(bad)), prior_step, quiet(log_every=1), seen.append)
+    assert seen[-1].steps == [1, 2]
+
+
+def test_a_step_of_ones_own_may_feed_a_prior_anything():
+    def step(model, batch):
+        maps = torch.zeros(len(batch.x), 4, 6, dtype=torch.int64)
+        return StepResult(model(maps, batch.labels).square().mean(), {})
+
+    assert fit(build_prior(), image_batches(), step, quiet(steps=2)).steps == [2]
+
+
+def test_the_history_takes_logs_of_any_number_type_and_of_one_element():
+    def step(model, batch):
+        logs = {"double": torch.tensor(0.1, dtype=torch.float64), "whole": torch.tensor(3), "row": torch.tensor([0.5])}
+        return StepResult(model.weight, logs)
+
+    history = fit(Slope(), constant_batches(), step, quiet(steps=4, log_every=2))
+    assert history["double"] == [0.1, 0.1]
+    assert history["whole"] == [3.0, 3.0]
+    assert history["row"] == [0.5, 0.5]
 
 
 # --- stop and resume
