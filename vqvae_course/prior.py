@@ -51,7 +51,7 @@ class Prior(nn.Module):
         return None
 
     def check_inputs(self, indices: Tensor, labels: Tensor | None, condition: Tensor | None) -> None:
-        """Raise ``ValueError`` where indices, labels or condition do not fit this prior."""
+        """Raise ``ValueError`` where indices, labels or condition do not fit this prior; see ``check_indices``."""
         if indices.ndim != 3 or not holds_integers(indices):
             raise ValueError(f"indices must be (B, h, w) integers, got {tuple(indices.shape)} {indices.dtype}")
         check_indices(indices, self.num_codes, "indices", self.training)
@@ -147,7 +147,8 @@ class FrequencyPrior(Prior):
 
     def __init__(self, indices: Tensor, num_codes: int, per_position: bool = False, alpha: float = 1.0):
         super().__init__(num_codes)
-        self.check_inputs(indices, None, None)
+        with torch.no_grad():  # no training step: it has no weights
+            self.check_inputs(indices, None, None)
         if not 0 < alpha < inf:
             raise ValueError(f"alpha must be positive and finite, got {alpha}")
         self.per_position = per_position
@@ -175,7 +176,8 @@ class FrequencyPrior(Prior):
         Raises:
             ValueError: If an input does not fit, or the maps have another size than those counted by position.
         """
-        self.check_inputs(indices, labels, condition)
+        with torch.no_grad():
+            self.check_inputs(indices, labels, condition)
         if self.per_position and indices.shape[1:] != self.log_p.shape[1:]:
             raise ValueError(
                 f"indices must be maps of the size that was counted, {tuple(self.log_p.shape[1:])}, "
