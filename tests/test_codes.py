@@ -262,17 +262,19 @@ def hierarchy():
 
 
 @pytest.fixture
+def exact(hierarchy, monkeypatch):
+    """The same in double precision: batches of two sizes round differently, and a latent may lie between two codes."""
+    monkeypatch.setattr(hierarchy.double(), "features", lambda x: VQVAE2.features(hierarchy, x.double()))
+    return hierarchy
+
+
+@pytest.fixture
 def pictures():
     return ImageSet(torch.randint(256, (N, C, 16, 24), dtype=torch.uint8), torch.arange(N) % 4, "noise")
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, N, 100])
-def test_encoding_levels_gives_the_maps_of_each_image_in_order_with_those_above(
-    hierarchy, pictures, batch_size, monkeypatch
-):
-    # In double precision: a batch of another size rounds differently, and in float32 a latent can lie between two codes
-    exact = hierarchy.double()
-    monkeypatch.setattr(exact, "encode", lambda x: VQVAE2.encode(exact, x.double()))
+def test_encoding_levels_gives_the_maps_of_each_image_in_order_with_those_above(exact, pictures, batch_size):
     levels = data.encode_levels(exact, pictures, batch_size)
     one_by_one = [exact.encode(as_float(image[None])) for image in pictures.images]
     for depth, codes in enumerate(levels):
@@ -312,16 +314,16 @@ def test_the_maps_above_are_written_and_read_with_their_level(hierarchy, picture
         assert all(torch.equal(one, other) for one, other in zip(again.above, codes.above, strict=True))
 
 
-def test_the_scores_of_a_hierarchy_are_those_of_its_parts(hierarchy, pictures):
-    scores = evaluate_vqvae2(hierarchy, pictures, batch_size=4)
-    levels = data.encode_levels(hierarchy, pictures)
-    x_hat = hierarchy.decode([codes.indices for codes in levels])
+def test_the_scores_of_a_hierarchy_are_those_of_its_parts(exact, pictures):
+    scores = evaluate_vqvae2(exact, pictures, batch_size=4)
+    levels = data.encode_levels(exact, pictures)
+    x_hat = exact.decode([codes.indices for codes in levels])
     mse = float((x_hat - pictures.images / 255).square().mean().detach())
     assert scores.mse == pytest.approx(mse, rel=1e-4)
-    assert scores.normalized_mse == pytest.approx(mse / hierarchy.config.data_variance, rel=1e-4)
+    assert scores.normalized_mse == pytest.approx(mse / exact.config.data_variance, rel=1e-4)
     assert scores.psnr == pytest.approx(-10 * np.log10(mse), rel=1e-4)
     for depth, codes in enumerate(levels):
-        k = hierarchy.config.num_codes[depth]
+        k = exact.config.num_codes[depth]
         assert scores.perplexity[depth] == pytest.approx(float(perplexity(codes.indices, k)))
         assert scores.codes_used[depth] == len(codes.indices.unique())
 
