@@ -227,6 +227,32 @@ def test_splits_go_by_many_names(tmp_path, train, test):
     assert remarks(tmp_path) == ("" if (train, test) == ("train", "test") else said)
 
 
+@pytest.mark.parametrize("inner", ["", "{split}", "images"], ids=["plain", "as unpacked", "in a folder"])
+def test_splits_may_share_a_beginning_and_lie_one_deeper(tmp_path, inner):
+    for split, count in (("seg_train", 3), ("seg_test", 2)):
+        for name in ("owl", "emu"):
+            draw(tmp_path / split / inner.format(split=split) / name, count)
+    draw(tmp_path / "seg_pred" / "seg_pred", 2)
+    files = list_folder(tmp_path, "train")
+    assert (files.classes, len(files.paths)) == (("emu", "owl"), 6)
+    assert len(list_folder(tmp_path, "test").paths) == 4
+    assert "Left out: seg_pred, beside the splits." in files.remarks
+    assert "Splits: seg_train for training, seg_test for testing." in files.remarks
+
+
+def test_names_that_end_like_splits_are_classes_where_pictures_lie_in_them(tmp_path):
+    draw(tmp_path / "bullet_train", 11)
+    draw(tmp_path / "bullet_test", 11)
+    assert list_folder(tmp_path, "train").classes == ("bullet_test", "bullet_train")
+
+
+def test_splits_of_which_one_lies_deeper_are_not_looked_through(tmp_path):
+    draw(tmp_path / "train" / "owl" / "day", 2)
+    draw(tmp_path / "train" / "owl" / "night", 2)
+    draw(tmp_path / "test" / "owl", 3)
+    assert list_folder(tmp_path, "train").classes == ("owl",)
+
+
 def test_what_lies_beside_the_splits_is_named(tmp_path):
     for name in ("train", "val", "test", "more"):
         draw(tmp_path / name / "cat", 2)
@@ -299,7 +325,7 @@ def test_the_only_class_may_have_folders_of_its_own(tmp_path):
         (lambda here: (here / "pets.zip").write_bytes(b""), r"pets\.zip must be unpacked first"),
         (lambda here: (here / "cat").mkdir(), r"found no picture in cat"),
         (lambda here: ((here / "cat").mkdir(), (here / "cat" / "x.heic").touch()), r"found only \.heic, and none of"),
-        (lambda here: draw_run(here / "runs" / "x"), r"found no sub-folder"),
+        (lambda here: draw_run(here / "runs" / "x"), r"found runs, where runs of this command are, which are no cl"),
         (lambda here: (draw(here / "train", 2), draw(here / "test", 1)), r"2 pictures in no sub-folder: .*all"),
     ],
     ids=["flat", "archive", "empty class", "other kinds", "runs", "flat splits"],
@@ -308,6 +334,24 @@ def test_a_folder_without_classes_is_refused_for_a_reason(tmp_path, make, messag
     make(tmp_path)
     with pytest.raises(DataUnavailable, match=rf"must hold one sub-folder of pictures for each class \(.*{message}"):
         list_folder(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"), [("pets.tar.gz", "Unpack it, and name the folder"), ("cat.png", "Name the folder that holds")]
+)
+def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path, name, cure):
+    (tmp_path / name).touch()
+    with pytest.raises(DataUnavailable, match=rf"{name} must name a folder, and this is a file\. {cure}"):
+        list_folder(tmp_path / name, "train")
+
+
+def test_what_may_be_meant_as_a_class_and_cannot_be_one_is_named(pets):
+    (pets / "owl").symlink_to("/nowhere/owl")
+    (pets / "self").symlink_to("self")
+    (pets / "dog.zip").touch()
+    (pets / "readme.txt").touch()
+    (pets / "unpacked.zip").mkdir()
+    assert "Left out: dog.zip, owl, self, which would have to be folders to be classes." in remarks(pets)
 
 
 # --- names

@@ -19,11 +19,12 @@ PICTURES = (
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 # What systems leave behind; names that begin with a dot, such as macOS's ``._x.png``, are passed over too.
 LEFTOVERS = ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "$recycle.bin", "lost+found")
+OF = "(?P<of>.+[ _-])?"  # as in seg_train and seg_test
 SET = "([ _-]?(set|data|images|pictures|split))?"
 SPLITS = {
-    "train": re.compile(f"(train|training){SET}", re.IGNORECASE),
-    "test": re.compile(f"(test|testing){SET}", re.IGNORECASE),
-    "validation": re.compile(f"(val|valid|validation|dev){SET}", re.IGNORECASE),
+    "train": re.compile(f"{OF}(train|training){SET}", re.IGNORECASE),
+    "test": re.compile(f"{OF}(test|testing){SET}", re.IGNORECASE),
+    "validation": re.compile(f"{OF}(val|valid|validation|dev){SET}", re.IGNORECASE),
 }
 LOCK = ".lock"
 # Two of these make a folder that of a run.
@@ -54,10 +55,11 @@ class PictureFiles(NamedTuple):
 def list_folder(folder: Path, split: str) -> PictureFiles:
     """Return the pictures of a split of a folder with one sub-folder for each class.
 
-    Where it has a folder for training and one for testing (``train`` and ``test``, ``Training_set`` and ``val``, and
-    so on), they are the splits; else every tenth picture is for ``test``. A folder that holds nothing but the folder
-    of the classes is looked through. A picture that several links lead to is counted once, at the path without links
-    if there is one, and in the training split if it is in both. Folders of runs are no classes.
+    Where it has a folder for training and one for testing (``train`` and ``test``, ``Training_set`` and ``val``,
+    ``seg_train`` and ``seg_test``, and so on), they are the splits; else every tenth picture is for ``test``. A folder
+    that holds nothing but the folder of the classes is looked through, also in both splits. A picture that several
+    links lead to is counted once, at the path without links if there is one, and in the training split if it is in
+    both. Folders of runs are no classes.
 
     Args:
         folder: Where the pictures are.
@@ -69,6 +71,10 @@ def list_folder(folder: Path, split: str) -> PictureFiles:
     Raises:
         DataUnavailable: If the folder or its sub-folders are not as they must be.
     """
+    if folder.is_file():
+        packed = folder.name.lower().endswith(ARCHIVES)
+        cure = "Unpack it, and name the folder" if packed else "Name the folder that holds the classes"
+        raise DataUnavailable(f"folder:{folder} must name a folder, and this is a file. {cure}.")
     if not folder.is_dir():
         raise DataUnavailable(f"folder:{folder} must name a folder, and there is none. Check the path.")
     place, remarks = _inner(folder)
@@ -155,6 +161,8 @@ class _Walk:
         ]
         if not found:
             raise DataUnavailable(f"{place} must hold one sub-folder of pictures for each class ({self._why(place)}).")
+        if missed := _missed(place):
+            self.said.append(f"Left out: {named(missed)}, which would have to be folders to be classes.")
         if beside := _count_pictures(place):
             self.said.append(f"Left out: {_counted(beside, 'picture')} in {place} beside the folders of its classes.")
         if len({name.lower() for name in names}) < len(names):
@@ -225,6 +233,8 @@ class _Walk:
             return f"{named(archives)} must be unpacked first"
         if self.again:
             return f"links: its pictures are counted already, {named(self._short(self.again))}"
+        if self.runs:
+            return f"found {named(self._short(self.runs))}, where runs of this command are, which are no classes"
         if self.others:
             return f"found only {named(sorted(self.others))}, and none of {' '.join(PICTURES)}"
         return f"found no picture in {named(self.empty)}" if self.empty else "found no sub-folder"
@@ -259,7 +269,8 @@ def _splits(place: Path, said: list[str]) -> dict[str, Path] | None:
         DataUnavailable: If it has one of them only, or several that may be meant.
     """
     inside = _sub_folders(place)
-    meant: dict[str, list[Path]] = {kind: [path for path in inside if _split_of(path.name) == kind] for kind in SPLITS}
+    of = _common_beginning(inside)
+    meant = {kind: [path for path in inside if _split_of(path.name, of) == kind] for kind in SPLITS}
     held_out = meant["test"] or meant["validation"]
     if not (meant["train"] and held_out):
         # Alone it is a split if it holds folders; trains beside buses are a class.
@@ -275,13 +286,33 @@ def _splits(place: Path, said: list[str]) -> dict[str, Path] | None:
     divided = {"train": meant["train"][0], "test": held_out[0]}
     if [path.name for path in divided.values()] != list(divided):
         said.append(f"Splits: {divided['train'].name} for training, {divided['test'].name} for testing.")
-    if beside := [path.name for path in inside if path not in divided.values()]:
+    beside = [path.name for path in inside if path not in divided.values()]
+    inner = {split: _inner(path) for split, path in divided.items()}
+    if all(looked_through for _, looked_through in inner.values()):
+        divided = {split: path for split, (path, _) in inner.items()}
+        said += [remark for _, looked_through in inner.values() for remark in looked_through]
+    if beside:
         said.append(f"Left out: {named(beside)}, beside the splits.")
     return divided
 
 
-def _split_of(name: str) -> str | None:
-    return next((kind for kind, names in SPLITS.items() if names.fullmatch(name)), None)
+def _split_of(name: str, of: str | None = None) -> str | None:
+    """Return which split a folder is by its name, behind the beginning that the splits share."""
+    matches = ((kind, names.fullmatch(name)) for kind, names in SPLITS.items())
+    return next((kind for kind, match in matches if match and match["of"] == of), None)
+
+
+def _common_beginning(inside: list[Path]) -> str | None:
+    """Return with what the names of splits begin, if there are splits that hold folders of classes; else None."""
+    beginnings = {match["of"] for path in inside for names in SPLITS.values() if (match := names.fullmatch(path.name))}
+    if None in beginnings:
+        return None
+    for of in sorted(beginnings):
+        splits = {_split_of(path.name, of): path for path in inside if _split_of(path.name, of)}
+        hold_classes = all(_sub_folders(path) and not _holds_pictures(path) for path in splits.values())
+        if "train" in splits and len(splits) > 1 and hold_classes:
+            return of
+    return None
 
 
 def _scan(folder: str | Path) -> Iterator[os.DirEntry[str]]:
@@ -339,6 +370,19 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def is_leftover(name: str) -> bool:
     """Say whether a file or folder is one that systems leave behind, or hidden."""
     return name != LOCK and (name.startswith(".") or name.lower() in LEFTOVERS)
+
+
+def _missed(place: Path) -> list[str]:
+    """Return what lies where classes do and may be meant as one: archives, and links that lead nowhere."""
+
+    def leads_nowhere(entry: os.DirEntry[str]) -> bool:
+        return entry.is_symlink() and not os.path.exists(entry.path) and not _is_picture(entry.name)
+
+    return [
+        entry.name
+        for entry in _entries(place)
+        if leads_nowhere(entry) or (entry.name.lower().endswith(ARCHIVES) and not _is_folder(entry))
+    ]
 
 
 def _is_picture(name: str) -> bool:

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory, gettempdir
 import numpy as np
 import torch
 from filelock import FileLock
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision import datasets
 from torchvision.transforms import v2 as transforms
@@ -175,6 +175,9 @@ def open_picture(path: str | Path) -> Image.Image:
                 raise OSError("not a file")
             with Path(path).open("rb") as file, Image.open(file) as picture:
                 return _as_rgb(ImageOps.exif_transpose(picture))
+    except UnidentifiedImageError as error:
+        reason = "it is no picture of a known kind" if os.path.getsize(path) else "it is empty"
+        raise DataUnavailable(f"{path} is not a picture that can be read ({reason}). Mend or remove it.") from error
     except Exception as error:  # Pillow raises many kinds for one cause: a damaged picture
         raise DataUnavailable(f"{path} is not a picture that can be read ({error}). Mend or remove it.") from error
 
