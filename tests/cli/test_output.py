@@ -3,6 +3,8 @@
 import io
 import os
 import shutil
+import subprocess
+import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -102,6 +104,18 @@ def test_a_stream_that_cannot_be_told_is_left_alone():
 
     with redirect_stdout(Plain()), redirect_stderr(None):
         assert main(["--version"]) == 0
+
+
+def test_a_command_ends_as_it_should_when_nobody_reads_its_output_any_more(pets):
+    """It ends when its last file is written, as ``vqvae-course train | head -1`` is of no use otherwise."""
+    command = [sys.executable, "-m", "vqvae_course", "train", "--out", "run", *PROGRESS, "--steps", "6"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        child.stdout.close()
+        said = child.stderr.read()
+        assert child.wait(60) == 0
+    assert said == "Nobody reads the output any more; the command goes on.\n"
+    assert Path("run/pictures/reconstructions.png").exists()
 
 
 def test_someone_s_own_way_to_write_what_cannot_be_encoded_is_kept():

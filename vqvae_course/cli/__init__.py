@@ -24,8 +24,9 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib import import_module
+from typing import Any, TextIO
 
 import torch
 
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, 1 after an error whose message has been printed, 130 after Ctrl-C.
     """
-    with any_name_printed():
+    with any_name_printed(), readers_may_leave():
         return _run(arguments)
 
 
@@ -69,6 +70,51 @@ def any_name_printed() -> Iterator[None]:
         for stream, errors in changed:
             if not stream.closed:
                 stream.reconfigure(errors=errors)
+
+
+@contextmanager
+def readers_may_leave() -> Iterator[None]:
+    """Have a command go on when nobody reads its output any more, as after ``| head -1``: it is for what it writes."""
+    if sys.stdout is None:  # closed by whoever started this
+        yield
+        return
+    with redirect_stdout(_Abandonable(sys.stdout)):
+        yield
+
+
+class _Abandonable:
+    """An output that a reader may close.
+
+    Args:
+        stream: The output.
+    """
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, or lose the text if nobody reads it."""
+        with self._leaving():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Send what is written to whoever reads it."""
+        with self._leaving():
+            self._stream.flush()
+
+    @contextmanager
+    def _leaving(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())  # also for what Python still holds, and writes when it ends
+            os.close(nowhere)
+            print("Nobody reads the output any more; the command goes on.", file=sys.stderr)
 
 
 def _run(arguments: Sequence[str] | None) -> int:
