@@ -248,7 +248,10 @@ class Batches:
             ValueError: If the state belongs to a data set of another length.
         """
         if len(state["order"]) != len(self.labels):
-            raise ValueError(f"state must belong to {len(self.labels)} examples, got {len(state['order'])}")
+            raise ValueError(
+                f"state must belong to {len(self.labels)} examples, got {len(state['order'])}: "
+                "continue with the data it was made on, or start anew"
+            )
         self.order, self.position = state["order"], state["position"]
         self.generator.set_state(state["generator"])
 

@@ -219,7 +219,9 @@ def half_written(path: str | Path) -> list[Path]:
     path = Path(path)
     if not path.parent.is_dir():
         return []
-    name = re.compile(rf"\.{re.escape(path.name)}\.(?:{re.escape(host_name())}\.)?([1-9]\d*)")  # older ones: no host
+    # No system numbers processes beyond seven digits; eight are a date, of somebody's own copy.
+    host = re.escape(host_name())
+    name = re.compile(rf"\.{re.escape(path.name)}\.(?:{host}\.)?([1-9]\d{{0,6}})")  # older ones: no host
     found = ((left, name.fullmatch(left.name)) for left in path.parent.iterdir())
     return sorted(left for left, match in found if match and left.is_file() and not _is_alive(int(match[1])))
 

@@ -249,5 +249,5 @@ def test_a_folder_nobody_may_write_to_is_named(cli, pets):
     Path("taken").write_text("a file, not a folder")
     outcome = cli("train", "--out", "taken", *ONE_LEVEL)
     assert outcome.status == 1
-    assert "'taken'" in outcome.err
+    assert "got taken, where a file is" in outcome.err
     assert Path("taken").read_text() == "a file, not a folder"

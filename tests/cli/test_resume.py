@@ -171,7 +171,7 @@ def test_nothing_else_is_cleared_away_whatever_it_is_called(cli, trained, dead):
         *("my.pt.notes", ".best.pt.bak", ".model.pt.backup", f".best.pt.{dead}", ".model.pt.007", f".model.pt.{dead}~"),
         *(f"other/.weights.npz.{dead}", f"nested/.model.pt.{dead}", f"codes/.model.pt.{dead}", f".train.npz.{dead}"),
         *(f"nested/codes/.train.npz.{dead}", f".model.pt.{os.getpid()}", f".model.pt.{host_name()}.{os.getppid()}"),
-        f".model.pt.another-machine.{dead}",
+        *(f".model.pt.another-machine.{dead}", ".model.pt.20261130"),
     ]
     write(*(trained / name for name in kept))
     (trained / f".model.csv.{dead}").mkdir()

@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from vqvae_course.cli.run import Run
+from vqvae_course.cli.source import folder_of
 from vqvae_course.plotting import mosaic
 from vqvae_course.runtime import whole_file
 
@@ -15,6 +17,26 @@ def save_figure(path: Path, figure: Figure) -> Path:
     with whole_file(path) as file:
         figure.savefig(file, format="png", dpi=150, bbox_inches="tight")  # labels of any length
     return path
+
+
+def must_spare(picture: Path | None, run: Run, data: str, read: Path | None = None) -> None:
+    """Raise ``ValueError`` if ``--picture`` would replace a picture that a command reads, or join those of the data.
+
+    Args:
+        picture: What is to be written; None is a place of the run's own.
+        run: The run.
+        data: Its option ``--data``.
+        read: The picture, or the folder of pictures, that the command reads.
+    """
+    if picture is None:
+        return
+    path, folder = picture.resolve(), folder_of(data)
+    among = folder is not None and path.is_relative_to(folder.resolve())
+    among = among and not path.is_relative_to(run.folder.resolve())
+    replaced = read is not None and path.exists() and read.resolve() in (path, path.parent)
+    if among or replaced:
+        place = data if among else read
+        raise ValueError(f"picture must be a file apart from the pictures of {place}, got {picture}: pass another")
 
 
 def save_pairs(path: Path, x: Tensor, x_hat: Tensor) -> Path:

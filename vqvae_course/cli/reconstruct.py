@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transform
 
 from vqvae_course.cli.options import device_from, parse
-from vqvae_course.cli.pictures import save_pairs
+from vqvae_course.cli.pictures import must_spare, save_pairs
 from vqvae_course.cli.run import images_bar, say
 from vqvae_course.cli.train import reconstruct, test_images
 from vqvae_course.cli.trained import open_trained
@@ -52,13 +52,15 @@ def main(arguments: Sequence[str]) -> None:
     options = parse(Reconstruct, arguments, "reconstruct", EXAMPLE)
     device = device_from(options.device)
     trained = open_trained(options.out, device, options.data)
+    own = options.pictures.expanduser() if options.pictures else None
+    must_spare(options.picture, trained.run, trained.options.data, own)
     say(f"Reconstructing on {device.type}.")
-    if options.pictures is None:
+    if own is None:
         trained, _ = trained.with_pictures()
         x = as_float(test_images(trained.options, options.count).images)
         trained.must_fit(x)
     else:
-        x = own_pictures(options.pictures.expanduser(), options.count, trained.shape)
+        x = own_pictures(own, options.count, trained.shape)
     parts = []
     with images_bar(len(x)) as bar:
         for part in x.split(100):

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import platform
 import shlex
 import sys
@@ -18,6 +19,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 import vqvae_course
+from vqvae_course.folders import LOCK, named
 from vqvae_course.runtime import half_written, whole_file
 from vqvae_course.train import LEVEL_NAMES, History
 
@@ -27,6 +29,12 @@ OWN_FILES = (
     *(f"prior{level}.{kind}" for level in LEVELS for kind in ("json", "pt", "csv")),
     *(f"codes/{split}{level}.npz" for level in LEVELS for split in ("train", "test")),
     *("onnx/encoder.onnx", "onnx/decoder.onnx", "onnx/export.json", *(f"onnx/prior{level}.onnx" for level in LEVELS)),
+)
+
+
+OWN_PICTURES = tuple(
+    f"pictures/{name}.png"
+    for name in ("reconstructions", "own", *(f"samples_{codes}" for codes in ("prior", "uniform", "unigram")))
 )
 
 
@@ -64,10 +72,13 @@ class Run:
         """Keep other processes from writing here meanwhile. However this process ends, the claim ends with it.
 
         Raises:
-            RunError: If another process has it.
+            RunError: If another process has it, or it can be no folder of a run.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / ".lock", timeout=0)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise RunError(f"out must be a folder, got {self.folder}, where a file is: pass another --out") from None
+        lock = FileLock(self._lock(), timeout=0)
         try:
             lock.acquire()
         except Timeout:
@@ -80,12 +91,48 @@ class Run:
         finally:
             lock.release()
 
+    def _lock(self) -> Path:
+        """Return the file to lock. Some versions of filelock empty it, which somebody else's must not suffer.
+
+        Raises:
+            RunError: If it is somebody else's.
+        """
+        path = self.folder / LOCK
+        held = (
+            path.is_file() and path.stat().st_size > 0 and not self.has_begun()
+        )  # where locks are files, ours are too
+        if path.is_symlink() or path.is_dir() or held:
+            raise RunError(
+                f"{path} must be an empty file, with which this command keeps others from writing here, got something "
+                "else: pass another --out"
+            )
+        return path
+
+    def has_begun(self) -> bool:
+        """Say whether a run was started here, and not merely another program has a ``train.json`` here."""
+        try:
+            self.read_json("train.json", "train")
+        except (RunError, OSError):
+            return False
+        return True
+
+    def must_write_over_nothing(self) -> None:
+        """Raise ``RunError`` if a run that starts here would write over files that are none of a run's."""
+        if self.has_begun():
+            return
+        theirs = [name for name in (*OWN_FILES, *OWN_PICTURES) if os.path.lexists(self.folder / name)]
+        if theirs:
+            raise RunError(
+                f"{self.folder} must hold no files called like those of a run, got {named(theirs)}, and no train.json "
+                "of this command that says whose they are: pass another --out, or move them away"
+            )
+
     def _tidy(self) -> None:
         """Delete what a killed process left half written of this run's own files; nobody else writes them now.
 
         By exact name and place: other runs may lie below, and a folder may hold much that is none of ours.
         """
-        if not (self.folder / "train.json").exists():  # no run yet, so nothing here can be its own
+        if not self.has_begun():  # so nothing here can be its own
             return
         for name in OWN_FILES:
             for left in half_written(self.folder / name):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vqvae_course.cli.options import device_from, must_be_seed, parse
-from vqvae_course.cli.pictures import in_rows, save_figure
+from vqvae_course.cli.pictures import in_rows, must_spare, save_figure
 from vqvae_course.cli.run import say
 from vqvae_course.cli.trained import Trained, open_trained
 from vqvae_course.folders import named
@@ -58,6 +58,7 @@ def main(arguments: Sequence[str]) -> None:
     """Read the options, draw, decode, and write the grid."""
     options = parse(Sample, arguments, "sample", EXAMPLE)
     trained = open_trained(options.out, device_from(options.device))
+    must_spare(options.picture, trained.run, trained.options.data)
     trained.warn_of_other_classes()
     priors = [prior.to(trained.device) for prior in priors_of(trained, options.codes)]
     classes = classes_of(priors, options.classes)

@@ -3,8 +3,9 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from vqvae_course.cli.run import RunError, say
+from vqvae_course.cli.run import Run, RunError, say
 from vqvae_course.folders import DataUnavailable, PictureFiles, folder_name, list_folder, named
 
 FOLDER = "folder:"
@@ -24,18 +25,25 @@ def folder_of(data: str) -> Path | None:
     return Path(data.removeprefix(FOLDER)).expanduser()
 
 
-def located(data: str, started_with: str | None) -> str:
-    """Return where the pictures of a run are: where ``--data`` says, seen from here, else where they were at its start.
+def located(data: str, run: Run, about: dict[str, Any]) -> str:
+    """Return where the pictures of a run are: where ``--data`` says, seen from here, or where they were at its start.
+
+    Where there are both, and the run lies where it was started, they are the latter: a folder of the same name that
+    lies here is another. A run that was copied goes with the pictures that were copied with it.
 
     Args:
         data: The option ``--data`` of the run.
-        started_with: The whole path of the folder, as the run wrote it down; None if it did not.
+        run: The run.
+        about: What it wrote down; at its start, of late with the whole paths of the pictures and of itself.
     """
-    folder = folder_of(data)
+    folder, started_with = folder_of(data), about.get("folder")
     if folder is None or not isinstance(started_with, str) or not Path(started_with).is_dir():
         return data
-    here = all(part == ".." for part in folder.parts)  # . and .. are always there, whatever they are
-    return FOLDER + started_with if here or not folder.is_dir() else data
+    if folder.is_dir() and folder.resolve() == Path(started_with).resolve():
+        return data
+    always_there = all(part == ".." for part in folder.parts)  # . and .., whatever they are
+    stayed = about.get("place") == str(run.folder.resolve())
+    return FOLDER + started_with if always_there or stayed or not folder.is_dir() else data
 
 
 def moved(data: str, asked: str) -> str:
@@ -58,7 +66,7 @@ def pictures_of(data: str, split: str = "train") -> PictureFiles | None:
     folder = folder_of(data)
     if folder is None:
         return None
-    if not folder.is_dir():
+    if not folder.exists():
         raise DataUnavailable(
             f"folder:{folder} must name a folder, and there is none. Check the path, or pass --data folder:PATH if "
             "the pictures have moved."

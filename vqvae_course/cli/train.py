@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from math import ceil, prod
-from pathlib import Path
 from typing import get_type_hints
 
 import torch
@@ -75,7 +74,7 @@ def defaults(arguments: Sequence[str]) -> TrainVQVAE:
         names = get_type_hints(type(kind_of(saved)().network))
         saved |= {"network": with_config_of(network, names, run / "model.pt")}
     resumed = replace(from_plain(kind_of(saved), saved), out=run.folder)
-    resumed = replace(resumed, data=located(resumed.data, about.get("folder")))
+    resumed = replace(resumed, data=located(resumed.data, run, about))
     for option in ("model", "preset"):
         asked, started = given(arguments, f"--{option}"), getattr(resumed, option)
         if asked not in (None, started):
@@ -93,9 +92,11 @@ def train(options: TrainVQVAE) -> None:
     files = pictures_of(options.data) if first else None
     if files and not checkpoint.exists():
         must_be_apart(run.folder, options.data, files)
+    if first and not checkpoint.exists():
+        run.must_write_over_nothing()
     if files and options.training.resume and checkpoint.exists():
         must_be_the_same(run, options, files)
-    folder = whole_path(run, options.data) if files else None
+    where = {"folder": str(folder_of(options.data).resolve()), "place": str(run.folder.resolve())} if files else {}
     with run.claimed() if first else nullcontext():
         if checkpoint.exists() and not options.training.resume:
             raise RunError(f"{checkpoint} is there already: go on with --resume, or choose another --out")
@@ -115,7 +116,7 @@ def train(options: TrainVQVAE) -> None:
         if first:
             about = {
                 "options": as_plain(options),
-                **({"classes": files.classes, "folder": folder} if files else {}),
+                **({"classes": files.classes, **where} if files else {}),
                 "data": {"name": some.name, "shape": list(some.images.shape[1:]), "train": len(batches.labels)},
                 "environment": environment(device),
             }
@@ -156,17 +157,6 @@ def must_be_the_same(run: Run, options: TrainVQVAE, files: PictureFiles) -> None
             f"{run / 'model.pt'} must belong to {len(files.paths):,} examples, as {options.data} has for training now, "
             f"got {before:,}: put back what was there, or start a new run with another --out"
         )
-
-
-def whole_path(run: Run, data: str) -> str:
-    """Return where the pictures are, for commands from another folder; where they were at the start if still there."""
-    try:
-        about = run.read_json("train.json", "train")
-    except RunError:
-        about = {}
-    before, now = about.get("folder"), str(folder_of(data).resolve())
-    same = about and about["options"].get("data") == data and isinstance(before, str) and Path(before).is_dir()
-    return before if same else now
 
 
 def open_data(options: TrainVQVAE, device: torch.device) -> tuple[Batches | FolderStream, ImageSet]:

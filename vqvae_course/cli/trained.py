@@ -183,7 +183,7 @@ def open_trained(out: str | Path, device: torch.device, data: str | None = None)
     about = run.read_json("train.json", "train")
     saved = about["options"]
     options = from_plain(kind_of(saved), saved)
-    options = replace(options, data=moved(options.data, data) if data else located(options.data, about.get("folder")))
+    options = replace(options, data=moved(options.data, data) if data else located(options.data, run, about))
     try:
         channels, height, width = about["data"]["shape"]
     except (KeyError, TypeError, ValueError) as error:
