@@ -122,6 +122,13 @@ def test_runs_among_the_pictures_are_no_classes_wherever_they_are(pets):
     assert "Left out: begun, mine, runs, cat/runs/deep, where runs of this command are." in remarks(pets)
 
 
+def test_a_class_keeps_its_pictures_when_a_run_lies_among_them(pets):
+    before = listed(pets)
+    draw_run(pets / "cat")
+    assert listed(pets) == before
+    assert os.path.join("cat", "pictures") in remarks(pets)
+
+
 def test_one_file_of_the_name_of_a_runs_makes_no_run(pets):
     (pets / "cat" / "train.json").write_text("{}")
     assert listed(pets) == PLAIN

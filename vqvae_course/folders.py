@@ -193,8 +193,12 @@ class _Walk:
         if _is_run(folder):
             self.runs.append(folder)
             return
+        run_among_pictures = _has_run_files(folder)  # older versions could put one there
         for entry in _entries(folder):
             is_folder = _is_folder(entry)
+            if run_among_pictures and entry.name == "pictures":  # what the run drew
+                self.runs.append(entry.path)
+                continue
             if not is_folder and not _is_picture(entry.name):
                 if entry.name != LOCK:
                     self.others[os.path.splitext(entry.name)[1].lower() or "without an ending"] += 1
@@ -354,7 +358,11 @@ def _holds_runs(folder: Path) -> bool:
 
 
 def _is_run(folder: str | Path) -> bool:
-    """Say whether a folder is that of a run, whose pictures nobody should train on."""
+    """Say whether a folder is that of a run, whose pictures nobody should train on; it has none but in a sub-folder."""
+    return _has_run_files(folder) and not _holds_pictures(folder)
+
+
+def _has_run_files(folder: str | Path) -> bool:
     found = {name for name in RUN if os.path.lexists(os.path.join(folder, name))}
     # A run that has just begun holds nothing but its lock.
     return len(found) > 1 or (found == {LOCK} and all(entry.name == LOCK for entry in _scan(folder)))
@@ -389,7 +397,7 @@ def _is_picture(name: str) -> bool:
     return name.lower().endswith(PICTURES)
 
 
-def _holds_pictures(place: Path) -> bool:
+def _holds_pictures(place: str | Path) -> bool:
     return any(_is_picture(entry.name) for entry in _scan(place))
 
 
