@@ -1,5 +1,6 @@
 """A run in a folder that holds what others wrote: nothing of theirs is lost, and a sentence says what is there."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -67,6 +68,16 @@ def test_a_file_is_no_folder_for_a_run(cli, pets, out):
     outcome = cli(*TRAIN_ONE, "--out", out)
     assert outcome.status == 1
     assert f"out must be a folder, got {out}, where a file is: pass another --out" in outcome.err
+
+
+def test_a_folder_that_may_not_be_written_to_is_named(cli, pets, monkeypatch):
+    def refuse(self):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self.lock_file))
+
+    monkeypatch.setattr("vqvae_course.cli.run.FileLock.acquire", refuse)  # modes of folders do not stop root
+    outcome = cli(*TRAIN_ONE, "--out", "run")
+    said = "out must be a folder that you may write to, got run (Permission denied): pass another --out"
+    assert (outcome.status, outcome.err) == (1, f"vqvae-course train: {said}\n")
 
 
 @pytest.mark.parametrize("command", [("encode",), ("evaluate",), ("train", "--resume", "--steps", 4)])

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -115,6 +115,15 @@ def test_a_command_ends_as_it_should_when_nobody_reads_its_output_any_more(pets)
         said = child.stderr.read()
         assert child.wait(60) == 0
     assert said == "Nobody reads the output any more; the command goes on.\n"
+    assert Path("run/pictures/reconstructions.png").exists()
+
+
+@pytest.mark.parametrize("closed", [(redirect_stdout,), (redirect_stdout, redirect_stderr)], ids=len)
+def test_a_command_whose_output_is_closed_from_the_start_does_its_work(pets, closed):
+    with ExitStack() as stack:
+        for redirect in closed:
+            stack.enter_context(redirect(None))
+        assert main(["train", "--out", "run", *PROGRESS, "--steps", "4"]) == 0
     assert Path("run/pictures/reconstructions.png").exists()
 
 

@@ -24,7 +24,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
 from typing import Any, TextIO
 
@@ -75,10 +75,12 @@ def any_name_printed() -> Iterator[None]:
 @contextmanager
 def readers_may_leave() -> Iterator[None]:
     """Have a command go on when nobody reads its output any more, as after ``| head -1``: it is for what it writes."""
-    if sys.stdout is None:  # closed by whoever started this
-        yield
-        return
-    with redirect_stdout(_Abandonable(sys.stdout)):
+    with ExitStack() as stack:
+        if sys.stdout is None or sys.stderr is None:  # closed by whoever started this
+            nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+            stack.enter_context(redirect_stdout(sys.stdout or nowhere))
+            stack.enter_context(redirect_stderr(sys.stderr or nowhere))
+        stack.enter_context(redirect_stdout(_Abandonable(sys.stdout)))
         yield
 
 

@@ -78,9 +78,13 @@ class Run:
             self.folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise RunError(f"out must be a folder, got {self.folder}, where a file is: pass another --out") from None
+        except PermissionError as error:
+            raise RunError(self._forbidden(error)) from error
         lock = FileLock(self._lock(), timeout=0)
         try:
             lock.acquire()
+        except PermissionError as error:
+            raise RunError(self._forbidden(error)) from error
         except Timeout:
             raise RunError(
                 f"{self.folder} is in use by another process: wait until it ends, or choose another --out"
@@ -90,6 +94,9 @@ class Run:
             yield
         finally:
             lock.release()
+
+    def _forbidden(self, error: OSError) -> str:
+        return f"out must be a folder that you may write to, got {self.folder} ({error.strerror}): pass another --out"
 
     def _lock(self) -> Path:
         """Return the file to lock. Some versions of filelock empty it, which somebody else's must not suffer.
