@@ -340,6 +340,14 @@ def write_pictures(folder: Path, classes: dict[str, int], size=(W, H), shade=0) 
             Image.new("RGB", size, (shade + n, 100, 200)).save(folder / name / f"{n:03}.png")
 
 
+def test_a_set_is_three_things_to_unpack(tmp_path):
+    write_pictures(tmp_path / "pets", {"cat": 6, "dog": 7})
+    for name in ("scenes", f"folder:{tmp_path / 'pets'}"):
+        images, labels, called = load_images(name, "test")
+        assert len(images) == len(labels)
+        assert called in ("scenes", "pets")
+
+
 def test_sub_folders_are_classes_and_pictures_keep_their_pixels(tmp_path):
     write_pictures(tmp_path / "pets", {"cat": 4, "dog": 3})
     loaded = load_images(f"folder:{tmp_path / 'pets'}")

@@ -28,13 +28,11 @@ class ImageSet(NamedTuple):
         images: (N, C, H, W) uint8.
         labels: (N,) int64.
         name: What it is called in titles and tables.
-        classes: What the labels are called, for a folder of pictures, in the order of their numbers.
     """
 
     images: Tensor
     labels: Tensor
     name: str
-    classes: tuple[str, ...] = ()
 
     def take(self, rows: slice | Tensor) -> "ImageSet":
         """Return the images and labels at these rows, under the same name."""
@@ -127,8 +125,7 @@ def load_images(name: str, split: str = "train", root: str | Path | None = None,
         raise ValueError("name must give the path behind folder:, got none")
     if folder is not None:
         place = Path(folder).expanduser()
-        images, labels, classes = load_folder(place, split, size)
-        return ImageSet(images, labels, folder_name(place), classes)
+        return ImageSet(*load_folder(place, split, size), folder_name(place))
     if name in TORCHVISION:
         return ImageSet(*load_torchvision(name, split, data_root(root)), name)
     generator = torch.Generator().manual_seed(SPLIT_SEEDS[split])
@@ -273,7 +270,7 @@ def encode_dataset(model: nn.Module, data: ImageSet, batch_size: int = 500) -> C
     device = device_of(model)
     with eval_mode(model):
         maps = [model.encode(as_float(part.to(device))).cpu() for part in data.images.split(batch_size)]
-    return CodeSet(torch.cat(maps), data.labels, data.name, classes=data.classes)
+    return CodeSet(torch.cat(maps), data.labels, data.name)
 
 
 @torch.no_grad()
@@ -316,9 +313,7 @@ def encode_levels(model: nn.Module, data: ImageSet, batch_size: int = 500) -> li
             [maps.cpu() for maps in model.encode(as_float(part.to(device)))] for part in data.images.split(batch_size)
         ]
     levels = [torch.cat(maps) for maps in zip(*parts, strict=True)]
-    return [
-        CodeSet(maps, data.labels, data.name, tuple(levels[:above]), data.classes) for above, maps in enumerate(levels)
-    ]
+    return [CodeSet(maps, data.labels, data.name, tuple(levels[:above])) for above, maps in enumerate(levels)]
 
 
 @torch.no_grad()

@@ -241,13 +241,13 @@ def must_have_shape(path: str, picture: Tensor, shape: Sequence[int]) -> None:
         )
 
 
-def load_folder(folder: Path, split: str, size: int | None) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """Return the pictures (N, C, H, W) uint8 of a folder, the numbers (N,) of their classes, and the classes' names.
+def load_folder(folder: Path, split: str, size: int | None) -> tuple[Tensor, Tensor]:
+    """Return the pictures (N, C, H, W) uint8 of a folder and the numbers (N,) of their classes.
 
     Raises:
         DataUnavailable: If the folder, its pictures or their sizes are not as they must be.
     """
-    paths, labels, classes, _ = list_folder(folder, split)
+    paths, labels, *_ = list_folder(folder, split)
     images: Tensor | None = None
     for row, path in enumerate(paths):
         picture = read_picture(path, size)
@@ -255,4 +255,4 @@ def load_folder(folder: Path, split: str, size: int | None) -> tuple[Tensor, Ten
             images = torch.empty(len(paths), *picture.shape, dtype=torch.uint8)
         must_have_shape(path, picture, images.shape[1:])
         images[row] = picture
-    return images, labels, classes
+    return images, labels

@@ -46,7 +46,6 @@ class FolderStream:
     Attributes:
         labels: (N,) int64, of all pictures of the split.
         name: Name of the folder.
-        classes: Names of its classes, in the order of the labels.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -67,7 +66,7 @@ class FolderStream:
         shard: tuple[int, int] = (0, 1),
     ):
         self._reader = _Reader(folder, split, size, workers)
-        self.labels, self.name, self.classes = self._reader.labels, self._reader.name, self._reader.classes
+        self.labels, self.name = self._reader.labels, self._reader.name
         self.batch_size, self.device, self.shard = batch_size, device, shard
         # Stands where the batches handed out end. What the workers are given runs ahead, on a copy.
         self._done = self._numbers(generator)
@@ -128,7 +127,7 @@ class FolderStream:
         for part in self._reader.read(rows.tolist() for rows in order.split(PEEK_PART)):
             images.append(part.images.clone())  # what comes from a worker fills shared memory until it is freed
             labels.append(part.labels)
-        return ImageSet(torch.cat(images), torch.cat(labels), self.name, self.classes)
+        return ImageSet(torch.cat(images), torch.cat(labels), self.name)
 
     def close(self) -> None:
         """End the workers; the next batch asked for starts new ones, which continue."""
@@ -238,7 +237,7 @@ class _Reader:
             raise ValueError(f"workers must not be negative, got {workers}")
         place = Path(path).expanduser()
         files = list_folder(place, split)
-        self.labels, self.name, self.classes = files.labels, folder_name(place), files.classes
+        self.labels, self.name = files.labels, folder_name(place)
         self.workers = workers
         self.pictures = _Pictures(files, size, replace, share=workers > 0)
         self.warned: set[str] = set()
@@ -268,7 +267,7 @@ class _Reader:
                         instead = "The next picture takes its place." if replace else "It is left out."
                         warnings.warn(f"{sentence} {instead}", stacklevel=3)
                 if read.labels:
-                    yield ImageSet(torch.as_tensor(read.images), torch.tensor(read.labels), self.name, self.classes)
+                    yield ImageSet(torch.as_tensor(read.images), torch.tensor(read.labels), self.name)
         except RuntimeError as error:
             if "DataLoader worker (pid" not in str(error):
                 raise

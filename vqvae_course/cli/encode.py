@@ -65,7 +65,7 @@ def encode(trained: Trained, split: str) -> list[CodeSet]:
             trained.must_fit(images.images)
             parts.append(_encode(trained, images))
             bar.update(len(images.labels))
-    return [_joined([part[level] for part in parts]) for level in range(len(trained.levels))]
+    return [_joined([part[level] for part in parts], trained.classes) for level in range(len(trained.levels))]
 
 
 def images_of(trained: Trained, split: str, part: int = 500) -> Iterator[tuple[ImageSet, int]]:
@@ -88,7 +88,7 @@ def _encode(trained: Trained, images: ImageSet) -> list[CodeSet]:
     return [encode_dataset(trained.model, images)]
 
 
-def _joined(parts: list[CodeSet]) -> CodeSet:
+def _joined(parts: list[CodeSet], classes: tuple[str, ...]) -> CodeSet:
     above = tuple(torch.cat(maps) for maps in zip(*(part.above for part in parts), strict=True))
     indices, labels = (torch.cat([part[field] for part in parts]) for field in (0, 1))
-    return CodeSet(indices, labels, parts[0].name, above, parts[0].classes)
+    return CodeSet(indices, labels, parts[0].name, above, classes)
