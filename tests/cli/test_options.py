@@ -13,7 +13,7 @@ from tests.cli.runs import ONE_LEVEL, TWO_LEVELS, H, W
 from vqvae_course import __version__
 from vqvae_course import cli as command_line
 from vqvae_course.checkpoint import load_checkpoint
-from vqvae_course.cli import encode, evaluate, reconstruct, sample, train, train_prior
+from vqvae_course.cli import encode, evaluate, export, reconstruct, sample, train, train_prior
 from vqvae_course.cli.options import TrainVQVAE, device_from, from_plain, given
 from vqvae_course.cli.presets import PRESETS
 from vqvae_course.cli.run import RunError, as_plain
@@ -29,6 +29,7 @@ MODULES = {
     "sample": sample,
     "reconstruct": reconstruct,
     "evaluate": evaluate,
+    "export": export,
 }
 EACH_COMMAND = pytest.mark.parametrize("command", MODULES)
 CPU = torch.device("cpu")
@@ -44,7 +45,7 @@ def parsed(monkeypatch) -> list:
 
     monkeypatch.setattr(train, "train", options.append)
     monkeypatch.setattr(train_prior, "train_priors", options.append)
-    for module in (encode, sample, reconstruct, evaluate):
+    for module in (encode, sample, reconstruct, evaluate, export):
         monkeypatch.setattr(module, "open_trained", stop)
     return options
 
