@@ -8,6 +8,7 @@ from zipfile import ZipFile
 import nbformat
 import pytest
 import yaml
+from jupyter_client.kernelspec import KernelSpecManager
 
 from tools import environments, wheel
 from tools.environments import differences, pinned
@@ -145,6 +146,14 @@ def test_a_first_cell_that_fails_is_noticed(tmp_path):
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")]), path)
     (told,) = environments.first_cell(path, tmp_path / "venv")
     assert re.match("(?s)the first cell must install the package, got .*ZeroDivisionError", told)
+
+
+def test_notebooks_and_sliders_run_in_the_kernel_of_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("JUPYTER_PATH", "elsewhere")
+    environments.use_kernel(tmp_path, Path("/there/python"), "--ext=google.colab", PYTHONPATH="stand_in")
+    spec = KernelSpecManager().get_kernel_spec("python3")  # the name that every notebook asks for
+    assert (spec.argv[0], spec.argv[-1]) == ("/there/python", "--ext=google.colab")
+    assert spec.env["PYTHONPATH"] == "stand_in"
 
 
 def test_the_table_counts_what_failed():
