@@ -108,6 +108,8 @@ def test_explore_wraps_into_rows_and_leaves_no_empty_axes(monkeypatch):
     assert figure.axes[2].get_position().y1 < figure.axes[0].get_position().y0
 
 
+# ipywidgets 7.7 asks ipykernel for a class that it would rather have asked elsewhere.
+@pytest.mark.filterwarnings("ignore:The `ipykernel.comm.Comm` class has been deprecated:DeprecationWarning")
 def test_explore_offers_a_slider_over_the_same_values_when_live(monkeypatch):
     import ipywidgets
 

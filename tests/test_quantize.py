@@ -419,6 +419,7 @@ def test_more_latents_than_float16_can_count_move_the_codes_to_their_mean(dtype)
     torch.testing.assert_close(quantizer.codebook[0], torch.tensor([1.5]))
 
 
+@pytest.mark.filterwarnings("ignore:Applying the CPU mse kernel on half-type tensors")  # torch 2.4, before that
 @pytest.mark.parametrize("assigned", [True, False])
 def test_statistics_brought_to_half_precision_by_force_are_refused(assigned):
     quantizer = EMAVectorQuantizer(K, D)

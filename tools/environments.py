@@ -40,7 +40,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 CONSTRAINTS = ROOT / "tools" / "constraints"
 UV = [sys.executable, "-m", "uv", "--quiet"]
 PYTHON = {"colab": "3.13", "lowest": "3.11", "newest": "3.14"}
-# What the unit tests and nbval need beside the package.
+# What the unit tests and nbval need beside the package and pip.
 RUNNERS = ("pytest", "pytest-xdist", "nbval", "nbformat", "nbclient", "ipykernel", "beautifulsoup4", "pyyaml")
 # What the first cell may add beside the package: all else that it needs is on Colab. IPython asks for jedi, which Colab
 # removes from its machines, so pip puts it back whenever something asks for IPython.
@@ -123,13 +123,13 @@ def lowest(place: Path, python: Path, built: Path, jobs: int) -> list[Result]:
     """Run the unit tests where everything is as old as it may be, except what runs the tests."""
     pins = pinned(ROOT / "requirements.txt")
     runners = [f"{name}=={pins[name]}" for name in RUNNERS]
-    install(python, "-c", CONSTRAINTS / "lowest.txt", with_extras(built), *runners)
+    install(python, "-c", CONSTRAINTS / "lowest.txt", with_extras(built), *runners, "pip")
     return [units(place, python, jobs)]
 
 
 def newest(place: Path, python: Path, built: Path, jobs: int) -> list[Result]:
     """Run the unit tests and every notebook with the newest of everything."""
-    install(python, with_extras(built), *RUNNERS)
+    install(python, with_extras(built), *RUNNERS, "pip")
     results = [units(place, python, jobs)]
     copy_notebooks(elsewhere := place / "elsewhere")
     return [*results, *notebooks(python, elsewhere)]
