@@ -5,8 +5,9 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
-IMPORT = "from vqvae_course import plotting"
 OPEN = """
+from vqvae_course import plotting
+
 plotting.explore(lambda axis, value: axis.plot([0, value], [0, 1 / value]), "beta", [0.1, 0.5, 2.0])
 """
 # A kernel does the same with the message that a browser sends when the slider has been moved.
@@ -23,21 +24,17 @@ print(slider.value)
 @pytest.fixture(scope="module")
 def shown():
     """Return what the slider's place shows after opening and after each move, and what each cell printed."""
-    # A cell of imports comes first, as in every notebook: matplotlib before 3.9 shows the figures of the cell that
-    # imports it as words.
-    sources = [IMPORT, OPEN, *(MOVE.format(index=index) for index in (2, 1, 0))]
-    nb = new_notebook(cells=list(map(new_code_cell, sources)))
+    nb = new_notebook(cells=[new_code_cell(OPEN), *(new_code_cell(MOVE.format(index=index)) for index in (2, 1, 0))])
     client = NotebookClient(nb, timeout=120)
     pictures = []
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("VQVAE_COURSE_STORED", raising=False)  # the kernel inherits it
         with client.setup_kernel():
-            client.execute_cell(nb.cells[0], 0)
-            for index, cell in enumerate(nb.cells[1:], 1):
+            for index, cell in enumerate(nb.cells):
                 client.execute_cell(cell, index)
                 (place,) = [each for each in client.widget_state.values() if each["_model_name"] == "OutputModel"]
                 pictures.append([output["data"]["image/png"] for output in place["outputs"]])
-    return nb.cells[1:], pictures
+    return nb.cells, pictures
 
 
 def test_a_slider_and_one_figure_are_shown(shown):
