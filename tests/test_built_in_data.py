@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from vqvae_course.data import BUILT_IN, load_images
+from vqvae_course.glyphs import draw_glyphs
+from vqvae_course.scenes import draw_scenes
 
 HASHES = {
     ("glyphs", "train"): "47494b9d12b8c6b7dfe3290abab91e894b7f3be5fd75b0d148c561512cfc88e2",
@@ -60,3 +62,23 @@ def test_another_processor_draws_the_same_pixels(changed):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [HASHES["glyphs", "test"], HASHES["scenes", "test"]]
+
+
+@pytest.mark.parametrize(
+    "draw", [lambda g: draw_glyphs(3, g), lambda g: draw_scenes(3, 8, g)], ids=["glyphs", "scenes"]
+)
+def test_built_in_sets_are_drawn_by_one_thread(draw, monkeypatch):
+    seen, rounded = [], torch.Tensor.round
+
+    def watched(x: torch.Tensor) -> torch.Tensor:
+        seen.append(torch.get_num_threads())
+        return rounded(x)
+
+    monkeypatch.setattr(torch.Tensor, "round", watched)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        draw(torch.Generator().manual_seed(0))
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {1}

@@ -1,3 +1,4 @@
+import contextlib
 import multiprocessing
 import os
 import random
@@ -10,7 +11,16 @@ import pytest
 import torch
 
 from vqvae_course import runtime
-from vqvae_course.runtime import BUDGETS, REFERENCE_RATE, budget, budget_name, check_setup, pick_device, seed_everything
+from vqvae_course.runtime import (
+    BUDGETS,
+    REFERENCE_RATE,
+    budget,
+    budget_name,
+    check_setup,
+    one_thread,
+    pick_device,
+    seed_everything,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -211,3 +221,17 @@ def test_what_is_being_written_is_not_taken_for_left_over(tmp_path, monkeypatch)
         assert runtime.half_written(tmp_path / "model.pt") == []
     with runtime.whole_file(tmp_path / "model.pt"):
         assert [path.name for path in tmp_path.glob(".*")] == [f".model.pt.other-example.{os.getpid()}"]
+
+
+@pytest.mark.parametrize("ends", ["well", "in an error"])
+def test_one_thread_is_for_a_while_and_the_others_come_back(ends):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with contextlib.suppress(RuntimeError), one_thread():
+            assert torch.get_num_threads() == 1
+            if ends == "in an error":
+                raise RuntimeError
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

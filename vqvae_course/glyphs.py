@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from vqvae_course.runtime import one_thread
+
 SIZE = 28  # pixels, as MNIST
 CANVAS = 56  # templates have twice the size, so that warping does not blur them
 SHEET = Path(__file__).with_name("glyphs.png")  # one row a font, one column a digit; tools/printed_digits.py drew it
@@ -44,6 +46,7 @@ def digit_distances() -> Tensor:
     return torch.where(inside, distance + 0.5, 0.5 - distance)
 
 
+@one_thread()
 def draw_glyphs(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw digits, each from a random font under a random warp.
 

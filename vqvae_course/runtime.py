@@ -177,6 +177,21 @@ def eval_mode(model: torch.nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one CPU thread for a while, and then with as many as before; a decorator too.
+
+    For many small steps in a row: after each, threads wait for the slowest, and where another program has taken one's
+    core that takes several times as long as all the arithmetic.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 class KeptInFloat32(torch.nn.Module):
     """A layer whose own tensors stay float32 (or float64) when the model around it goes to half precision.
 

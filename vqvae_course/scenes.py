@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vqvae_course.runtime import one_thread
+
 KINDS = ("circle", "square", "triangle")
 COLOURS = ("red", "green", "blue", "yellow", "magenta", "cyan")
 RGB = torch.tensor(
@@ -44,6 +46,7 @@ class Factors(NamedTuple):
     radius: Tensor
 
 
+@one_thread()
 def draw_scenes(count: int, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Factors]:
     """Draw scenes of shapes on textured ground.
 
