@@ -30,6 +30,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 class Mistake(Exception):
     """What is wrong with an answer, in one or two sentences, and optionally a hint."""
 
+    earned = 0.0  # the part of the points that it leaves
+
     def __init__(self, message: str, hint: str = ""):
         super().__init__(message)
         self.message = message
@@ -119,6 +121,16 @@ class Answer:
         if not bool(value.isfinite().all()):
             raise Mistake("Your function returns infinite numbers or NaN.", "Look for a division by zero or log(0).")
         return value
+
+
+@contextmanager
+def worth_half() -> Iterator[None]:
+    """Judge the second part of an exercise, such as gradients, when the first is right: a mistake leaves half."""
+    try:
+        yield
+    except Mistake as mistake:
+        mistake.earned = 0.5
+        raise
 
 
 def close(a: float, b: float, tolerance: float = 1e-3) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from vqvae_course.checks import answer
 from vqvae_course.checks.answer import Answer, Mistake, NotAttempted, TimeIsUp, described, kind, sheltered, shorten
+from vqvae_course.checks.own import taken_over
 
 NOT_ATTEMPTED, CORRECT, WRONG = "not attempted yet", "correct", "not yet"
 
@@ -27,6 +28,7 @@ class Report:
         message: What is wrong, or empty.
         hint: A nudge towards the answer, or empty.
         printed: The beginning of what the answer printed.
+        earned: The part of the points that the answer is worth, between 0 and 1.
     """
 
     exercise: str
@@ -34,6 +36,7 @@ class Report:
     message: str = ""
     hint: str = ""
     printed: str = ""
+    earned: float = 0.0
 
     @property
     def correct(self) -> bool:
@@ -103,10 +106,20 @@ def exercise(points: int) -> Callable[[Callable[[Answer], None]], Callable[[Answ
 def run(*arguments: Any, strict: bool = False) -> Report:
     """Check an answer and show what was found; see ``vqvae_course.check``."""
     report = _judge(arguments)
-    _show(report)
+    show(report)
     if not report.correct and (strict or os.environ.get("VQVAE_COURSE_STRICT") == "1"):
         raise CheckFailed(str(report))
     return report
+
+
+def judge_own(name: str, function: Any) -> Report:
+    """Judge an answer that must be the learner's own work, and show nothing."""
+    with taken_over(name, function) as found:
+        report = _judge((name, function))
+    if not (found and report.earned):
+        return report
+    message = f"Your answer {found[0]} the package's own {name}. The exercise asks you to write it."
+    return Report(name, WRONG, message, "Remove the import, and write the function in the notebook.")
 
 
 def _judge(arguments: tuple) -> Report:
@@ -130,14 +143,15 @@ def _judge(arguments: tuple) -> Report:
     if not callable(function):
         message = f"check needs the function itself, got {kind(function)}."
         return Report(name, WRONG, message, "Write check(name) without calling the function.")
+    earned = 0.0
     with sheltered() as printed:
         try:
             EXERCISES[name].judge(Answer(function))
-            outcome = (CORRECT, "", "")
+            outcome, earned = (CORRECT, "", ""), 1.0
         except NotAttempted:
             outcome = (NOT_ATTEMPTED, "", "")
         except Mistake as mistake:
-            outcome = (WRONG, mistake.message, mistake.hint)
+            outcome, earned = (WRONG, mistake.message, mistake.hint), mistake.earned
         except TimeIsUp:
             outcome = (
                 WRONG,
@@ -150,10 +164,11 @@ def _judge(arguments: tuple) -> Report:
             message = f"Your function returns something the check cannot use ({described(error)})."
             outcome = (WRONG, message, "Compare its type and shape with what the exercise asks for.")
     status, message, hint = outcome
-    return Report(name, status, message, hint, printed.kept() if status == WRONG else "")
+    return Report(name, status, message, hint, printed.kept() if status == WRONG else "", earned)
 
 
-def _show(report: Report) -> None:
+def show(report: Report) -> None:
+    """Show a report: as HTML in a notebook, as text elsewhere."""
     with suppress(ImportError):
         from IPython import get_ipython
         from IPython.display import display

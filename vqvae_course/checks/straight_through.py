@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vqvae_course.checks.answer import Answer, Mistake, kind, recognise
+from vqvae_course.checks.answer import Answer, Mistake, kind, recognise, worth_half
 from vqvae_course.checks.report import exercise
 from vqvae_course.quantize import Quantized, VectorQuantizer
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
@@ -23,18 +23,20 @@ from vqvae_course.vqvae import VQVAE, VQVAEConfig
 
 @exercise(points=1)
 def straight_through(answer: Answer) -> None:
-    """Judge ``straight_through(z_e, e_k)`` by its value and by both of its Jacobians."""
+    """Judge ``straight_through(z_e, e_k)`` by its value, and then by both of its Jacobians."""
     far = 1000.0  # z_e far from the origin: rounding is of the size of its last digit, and that is fine
+    cases = []
     for shape, dtype, offset in (
         ((2, 3, 4, 6), torch.float32, 0.0),
         ((7,), torch.float64, 0.0),
         ((1, 5), torch.float32, far),
     ):
         z_e = (torch.randn(shape, dtype=dtype) + offset).requires_grad_()
-        e_k = torch.randn(shape, dtype=dtype).requires_grad_()
-        _judge_estimator(answer, z_e, e_k)
+        cases.append((z_e, torch.randn(shape, dtype=dtype).requires_grad_()))
     swapped = torch.randn(3, 5, 2, 4).movedim(1, -1)  # not contiguous, as a feature map laid out for the quantizer
-    _judge_estimator(answer, swapped.requires_grad_(), torch.randn(3, 2, 4, 5))  # codes that need no gradient: EMA
+    cases.append((swapped.requires_grad_(), torch.randn(3, 2, 4, 5)))  # codes that need no gradient: EMA
+    for z_e, e_k in cases:
+        _judge_value(answer, z_e, e_k)
     with torch.no_grad():
         try:
             _judge_value(answer, torch.randn(2, 5), torch.randn(2, 5))
@@ -42,6 +44,9 @@ def straight_through(answer: Answer) -> None:
             raise Mistake(
                 f"It works in training, but not under torch.no_grad(). {mistake.message}", mistake.hint
             ) from None
+    with worth_half():
+        for z_e, e_k in cases:
+            _judge_estimator(_judge_value(answer, z_e, e_k), z_e, e_k)
 
 
 def _judge_value(answer: Answer, z_e: Tensor, e_k: Tensor) -> Tensor:
@@ -84,8 +89,7 @@ def _gradients(value: Tensor, z_e: Tensor, e_k: Tensor, upstream: Tensor | None)
     return tuple(next(found) if tensor.requires_grad else None for tensor in (z_e, e_k))
 
 
-def _judge_estimator(answer: Answer, z_e: Tensor, e_k: Tensor) -> None:
-    value = _judge_value(answer, z_e, e_k)
+def _judge_estimator(value: Tensor, z_e: Tensor, e_k: Tensor) -> None:
     if not value.requires_grad:
         raise Mistake(
             "The value is right, but it is cut off from everything: no gradient reaches z_e, and the encoder would not "
@@ -155,6 +159,7 @@ def RoundSTE(answer: Answer) -> None:
     function = answer.function
     if not (isinstance(function, type) and issubclass(function, torch.autograd.Function)):
         raise Mistake("RoundSTE has to be a class derived from torch.autograd.Function.", "Keep the first line as is.")
+    cases = []
     for shape, step, dtype in (
         ((3, 5), 0.25, torch.float32),
         ((7,), 0.3, torch.float64),
@@ -168,11 +173,14 @@ def RoundSTE(answer: Answer) -> None:
         x = (counts + rest) * step
         _judge_rounding(Answer(function.apply), x, step, counts * step)
         _judge_rounding(Answer(function.apply), x.movedim(0, -1), step, (counts * step).movedim(0, -1))
-        _judge_backward(function, x.requires_grad_(), step)
+        cases.append((x, step))
     halfway = (torch.arange(-3, 4) + 0.5) * 0.25
     distance = (Answer(function.apply).tensor(halfway, 0.25, shape=(7,)) - halfway).abs()
     if not torch.allclose(distance, torch.full((7,), 0.125)):
         raise Mistake("A number halfway between two multiples of the step is not sent to one of the two.")
+    with worth_half():
+        for x, step in cases:
+            _judge_backward(function, x.requires_grad_(), step)
 
 
 def _judge_rounding(apply: Answer, x: Tensor, step: float, right: Tensor) -> None:

@@ -1,12 +1,13 @@
 """Checks of notebook 04: the quantizer's losses, who receives which gradient, β in another unit, misplaced βs."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vqvae_course.checks.answer import Answer, Mistake, close, kind, recognise
+from vqvae_course.checks.answer import Answer, Mistake, close, kind, recognise, worth_half
 from vqvae_course.checks.report import exercise
 from vqvae_course.quantize import nearest_code, straight_through
 
@@ -20,6 +21,7 @@ ORDER = f"In this order: {', '.join(NAMES)}."
 def vq_losses(answer: Answer) -> None:
     """Judge ``vq_losses(z_e, codebook, beta)`` by values and by gradients at both ends."""
     weak, strong = float(torch.empty(()).uniform_(0.15, 0.45)), float(torch.empty(()).uniform_(1.6, 2.4))
+    cases = []
     for (latents, codes, length), beta, dtype in (
         ((11, 5, 3), weak, torch.float32),
         ((6, 7, 2), strong, torch.float64),
@@ -28,10 +30,26 @@ def vq_losses(answer: Answer) -> None:
         ((8, 4, 3), 0.0, torch.float32),
     ):
         z_e = torch.randn(length, latents, dtype=dtype).t().requires_grad_()  # rows that are not contiguous
-        codebook = torch.randn(codes, length, dtype=dtype).requires_grad_()
-        _judge_losses(answer, z_e, codebook, beta)
+        cases.append((z_e, torch.randn(codes, length, dtype=dtype).requires_grad_(), beta))
     between = torch.tensor([[0.0, 0.3], [2.0, 0.3], [2.0, -1.0]])  # the first is as near to one code as to the other
-    _judge_losses(answer, between.requires_grad_(), torch.tensor([[-1.0, 0.0], [1.0, 0.0]]).requires_grad_(), weak)
+    cases.append((between.requires_grad_(), torch.tensor([[-1.0, 0.0], [1.0, 0.0]]).requires_grad_(), weak))
+    half = [_values_right(answer, *case) for case in cases]
+    for case in cases:
+        with worth_half() if all(half) else nullcontext():
+            _judge_losses(answer, *case)
+
+
+def _values_right(answer: Answer, z_e: Tensor, codebook: Tensor, beta: float) -> bool:
+    """Whether all four values are right, whatever their gradients are."""
+    value = answer(z_e, codebook, beta)
+    try:
+        z_q, *losses = (item.detach() for item in _four_tensors(value, z_e))
+        e_k = _judge_choice(z_q, z_e.detach(), codebook.detach())
+    except Mistake:
+        return False
+    square = float((z_e.detach() - e_k).square().mean())
+    wanted = (square, square, (1 + beta) * square)
+    return all(close(float(got), right) for got, right in zip(losses, wanted, strict=True))
 
 
 def _judge_losses(answer: Answer, z_e: Tensor, codebook: Tensor, beta: float) -> None:

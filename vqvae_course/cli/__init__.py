@@ -16,7 +16,9 @@ Each says what to run next. `vqvae-course COMMAND --help` shows all options of a
 
   torchrun --nproc_per_node=2 -m vqvae_course train --data glyphs --out runs/glyphs
 
-For those who teach: `assign` turns notebooks into nbgrader assignments, `grade-report` says what grades keep silent.
+For those who teach, in this order: `assign` turns notebooks into nbgrader assignments, `release` makes the students'
+version, `collect` sorts what a learning platform gives you, `autograde` grades, `grade-report` says what grades keep
+silent.
 """
 
 import errno
@@ -34,7 +36,10 @@ import vqvae_course
 from vqvae_course.distributed import PeerLost
 from vqvae_course.sources import DataUnavailable
 
-COMMANDS = ("train", "encode", "train-prior", "sample", "reconstruct", "evaluate", "export", "assign", "grade-report")
+COMMANDS = (
+    *("train", "encode", "train-prior", "sample", "reconstruct", "evaluate", "export"),
+    *("assign", "release", "collect", "autograde", "grade-report"),
+)
 EXPECTED = (ValueError, FileNotFoundError, DataUnavailable, FloatingPointError, OSError, PeerLost)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

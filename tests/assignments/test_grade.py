@@ -1,0 +1,172 @@
+"""The points that a check's cell gives: whole, half, none, and none for what is not the student's own."""
+
+import functools
+from types import SimpleNamespace
+
+import pytest
+import torch
+from IPython.core.formatters import PlainTextFormatter
+
+from vqvae_course import checks, encdec, metrics, quantize
+from vqvae_course.assignments import hidden
+from vqvae_course.assignments.convert import check_cell
+from vqvae_course.assignments.grade import grade
+from vqvae_course.checks import own, report, straight_through
+from vqvae_course.checks.report import EXERCISES, CheckFailed
+
+
+def right(z_e, e_k):
+    return z_e + (e_k - z_e).detach()
+
+
+def value_alone(z_e, e_k):
+    return e_k.detach() + 0 * z_e
+
+
+def test_a_right_answer_earns_all_points_in_a_form_that_nbgrader_reads():
+    points = grade("straight_through", right)
+    assert points == EXERCISES["straight_through"].points
+    assert float(PlainTextFormatter()(points)) == points
+    assert points._repr_html_() == "1 of 1 points"
+
+
+def test_right_values_with_wrong_gradients_earn_half():
+    assert grade("straight_through", value_alone) == 0.5 * EXERCISES["straight_through"].points
+    assert hidden.grade_again("straight_through", value_alone) == 0.5
+
+
+class ValueAlone(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, step):
+        return (x / step).round() * step
+
+    @staticmethod
+    def backward(ctx, gradient):
+        raise NotImplementedError
+
+
+def losses_without_stop_gradient(z_e, codebook, beta):
+    e_k = codebook[quantize.nearest_code(z_e, codebook)]
+    square = (z_e - e_k).square().mean()
+    return z_e + (e_k - z_e).detach(), square, square, (1 + beta) * square
+
+
+def codes_alone(z_e, e_k):
+    return e_k.clone()
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [("RoundSTE", ValueAlone), ("vq_losses", losses_without_stop_gradient), ("rotate_through", codes_alone)],
+)
+def test_exercises_with_two_parts_give_half_for_the_first(name, answer):
+    import vqvae_course.checks.bank  # noqa: F401 - where rotate_through is
+
+    assert grade(name, answer) == 0.5 * EXERCISES[name].points
+
+
+def test_wrong_values_earn_nothing_and_the_reason_is_said():
+    with pytest.raises(CheckFailed, match="This is the value of z_e"):
+        grade("straight_through", lambda z_e, e_k: z_e)
+
+
+def test_a_check_for_a_reader_still_takes_half_right_for_not_yet():
+    assert not checks.check("straight_through", value_alone).correct
+
+
+# --- the package's own functions
+
+
+def called(values):
+    return metrics.perplexity(values)
+
+
+class Inherited(encdec.ResidualLayer):
+    pass
+
+
+class Held(torch.nn.Module):
+    def __init__(self, channels, residual_hidden):
+        super().__init__()
+        self.layer = encdec.ResidualLayer(channels, residual_hidden)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("perplexity", metrics.perplexity),
+        ("perplexity", called),
+        ("perplexity", functools.partial(metrics.perplexity)),
+        ("straight_through", quantize.straight_through),
+        ("straight_through", torch.enable_grad()(quantize.straight_through)),
+        ("kmeans_step", lambda z, codebook: quantize.kmeans_step(z, codebook)),
+        ("ResidualLayer", encdec.ResidualLayer),
+        ("ResidualLayer", Inherited),
+        ("ResidualLayer", Held),
+    ],
+)
+def test_the_functions_of_the_package_are_nobodys_answer(name, answer):
+    assert checks.check(name, answer).correct  # it is right, and that is not the question
+    with pytest.raises(CheckFailed, match=rf"(is|calls) the package's own {name}\. The exercise asks you to write it"):
+        grade(name, answer)
+
+
+# --- what runs only when answers are graded
+
+
+def test_the_hidden_test_takes_right_answers_and_refuses_wrong_ones():
+    assert hidden.grade_again("straight_through", right) == EXERCISES["straight_through"].points
+    with pytest.raises(CheckFailed):
+        hidden.grade_again("straight_through", lambda z_e, e_k: e_k)
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        (report, "_judge"),
+        (report, "run"),
+        (report, "judge_own"),
+        (checks, "check"),
+        (hidden.answer, "recognise"),
+        (hidden.answer, "worth_half"),
+        (report, "exercise"),
+        (own, "taken_over"),
+        (hidden.grading, "grade"),
+    ],
+)
+def test_the_hidden_test_sees_replaced_parts_of_the_checks(monkeypatch, place, name):
+    monkeypatch.setattr(place, name, lambda *arguments, **options: report.Report("straight_through", "correct"))
+    with pytest.raises(hidden.Tampered, match=name):
+        hidden.grade_again("straight_through", right)
+
+
+def test_the_hidden_test_sees_a_replaced_judge_and_a_replaced_method(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setitem(EXERCISES, "straight_through", report.Exercise("straight_through", "straight_through", 1, print))
+        with pytest.raises(hidden.Tampered, match="judge of straight_through"):
+            hidden.grade_again("straight_through", right)
+    monkeypatch.setattr(hidden.answer.Answer, "tensor", lambda self, *arguments, shape: arguments[0])
+    with pytest.raises(hidden.Tampered, match=r"Answer\.tensor"):
+        hidden.grade_again("straight_through", right)
+    assert straight_through  # the chapter whose judge it was
+
+
+def test_an_answer_bound_to_its_name_in_another_way_counts():
+    cell = check_cell("some-check", "straight_through")
+    exec(cell.source, {"straight_through": right})
+    with pytest.raises(CheckFailed):
+        exec(cell.source, {"straight_through": lambda z_e, e_k: z_e})
+
+
+def test_a_check_that_the_notebook_has_rebound_changes_nothing():
+    cell = check_cell("some-check", "straight_through")
+    with pytest.raises(CheckFailed):
+        exec(cell.source, {"check": lambda *_, **__: None, "grade": print, "straight_through": lambda z_e, e_k: z_e})
+
+
+def test_an_object_that_only_pretends_to_be_a_function_is_judged_by_what_it_does():
+    with pytest.raises(CheckFailed):
+        grade("straight_through", SimpleNamespace(__code__=None))

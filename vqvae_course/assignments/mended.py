@@ -1,0 +1,132 @@
+"""What follows an assignment that was mended after it had been graded: the gradebook, and the old submissions."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbgrader.api import Assignment, Comment, Grade, Gradebook, Notebook, SubmittedNotebook
+from nbgrader.utils import is_grade, is_locked, is_solution, is_task
+
+from vqvae_course.assignments.convert import marked
+from vqvae_course.runtime import whole_file
+
+NO_LONGER = "# {name} is no longer part of this assignment. Its points count for everybody."
+GONE = "This notebook is no longer part of the assignment. Its points count for everybody who hands it in."
+
+
+def graded(notebook: NotebookNode) -> dict[str, NotebookNode]:
+    """Return the cells of a notebook that are worth points, by their names."""
+    return {cell.metadata.nbgrader.grade_id: cell for cell in notebook.cells if is_grade(cell) or is_task(cell)}
+
+
+def graded_of(known: Assignment) -> set[tuple[str, str]]:
+    """Return (notebook, name) of the cells that are worth points according to a gradebook."""
+    return {(one.name, cell.name) for one in known.notebooks for cell in (*one.grade_cells, *one.task_cells)}
+
+
+def give_points_to_all(known: Assignment, sources: dict[str, NotebookNode], gone: set[tuple[str, str]]) -> None:
+    """Put a locked cell that passes in the place of each one that is gone."""
+    points = {(one.name, cell.name): cell.max_score for one in known.notebooks for cell in one.grade_cells}
+    for stem, name in sorted(gone & points.keys()):
+        text = new_markdown_cell(GONE, id="no-longer")
+        cells = sources.setdefault(stem, new_notebook(cells=[text])).cells
+        marks = marked(grade_id=name, grade=True, locked=True, points=points[stem, name])
+        cells.append(new_code_cell(NO_LONGER.format(name=name.removesuffix("-check")), metadata=marks))
+
+
+def match_cells(book: Gradebook, known: Assignment, sources: Mapping[str, NotebookNode]) -> None:
+    """Give the notebooks of a gradebook the very cells that the sources have: nbgrader insists on it."""
+    for notebook in list(known.notebooks):
+        if notebook.name not in sources:
+            book.remove_notebook(notebook.name, known.name)
+        elif notebook.submissions:
+            _match_notebook(book, notebook, known.name, sources[notebook.name])
+
+
+def _match_notebook(book: Gradebook, notebook: Notebook, assignment: str, source: NotebookNode) -> None:
+    marked_cells = [cell for cell in source.cells if "nbgrader" in cell.metadata]
+    for kind, belongs in (("grade", is_grade), ("solution", is_solution), ("task", is_task), ("source", _is_kept)):
+        wanted = {cell.metadata.nbgrader.grade_id: cell for cell in marked_cells if belongs(cell)}
+        there = {cell.name: cell for cell in getattr(notebook, f"{kind}_cells")}
+        for name in there.keys() - wanted.keys():
+            for dependent in (
+                *(getattr(there[name], "grades", None) or ()),
+                *(getattr(there[name], "comments", None) or ()),
+            ):
+                book.db.delete(dependent)
+            book.db.delete(there[name])
+        book.db.commit()
+        for name in wanted.keys() - there.keys():
+            facts = {} if kind == "solution" else {"cell_type": wanted[name].cell_type}
+            if kind in ("grade", "task"):
+                facts["max_score"] = float(wanted[name].metadata.nbgrader.points)
+            getattr(book, f"add_{kind}_cell")(name, notebook.name, assignment, **facts)
+
+
+def _is_kept(cell: NotebookNode) -> bool:
+    return is_grade(cell) or is_solution(cell) or is_locked(cell) or is_task(cell)
+
+
+def complete_submissions(book: Gradebook, known: Assignment, everybody: set[tuple[str, str]]) -> None:
+    """Give old submissions a place for each cell: 0 points for what they cannot contain, all for what is gone."""
+    for submission in known.submissions:
+        there = {part.name: part for part in submission.notebooks}
+        for notebook in known.notebooks:
+            part = there.get(notebook.name) or SubmittedNotebook(notebook=notebook, assignment=submission)
+            graded = {grade.cell_id: grade for grade in part.grades}
+            commented = {comment.cell_id for comment in part.comments}
+            for cell in (*notebook.grade_cells, *notebook.task_cells):
+                grade = graded.get(cell.id)
+                if grade is None:
+                    grade = Grade(cell_id=cell.id, notebook=part, auto_score=0.0, needs_manual_grade=False)
+                if (notebook.name, cell.name) in everybody and _was_handed_in(part):
+                    grade.auto_score, grade.manual_score, grade.needs_manual_grade = cell.max_score, None, False
+            for cell in (*notebook.solution_cells, *notebook.task_cells):
+                if cell.id not in commented:
+                    book.db.add(Comment(cell_id=cell.id, notebook=part))
+    book.db.commit()
+
+
+def _was_handed_in(part: SubmittedNotebook) -> bool:
+    return any(grade.auto_score is not None or grade.manual_score is not None for grade in part.grades)
+
+
+def follow(course: Path, assignment: str) -> list[Path]:
+    """Give the cells of submitted notebooks the marks of the new release, and none to those that are gone."""
+    updated = []
+    for released in sorted((course / "release" / assignment).glob("*.ipynb")):
+        new = nbformat.read(released, as_version=4)
+        marks = {cell.metadata.nbgrader.grade_id: cell for cell in new.cells if "nbgrader" in cell.metadata}
+        for path in sorted((course / "submitted").glob(f"*/{assignment}/{released.name}")):
+            try:
+                notebook = nbformat.read(path, as_version=4)
+            except Exception:  # the report says what is wrong with it
+                continue
+            changed = [_take_marks(cell, marks) for cell in notebook.cells]
+            if not any(changed):
+                continue
+            kept = course / "as_handed_in" / path.relative_to(course / "submitted")
+            if not kept.exists():
+                with whole_file(kept) as file:
+                    file.write(path.read_bytes())
+            with whole_file(path) as file:
+                file.write((nbformat.writes(notebook) + "\n").encode())
+            updated.append(path.relative_to(course))
+    return updated
+
+
+def _take_marks(cell: NotebookNode, marks: Mapping[str, NotebookNode]) -> bool:
+    """Give one cell the marks that the new release has under its name; return whether that changed how it is graded."""
+    own = cell.metadata.get("nbgrader")
+    if not own or not own.get("grade_id"):
+        return False
+    new = marks.get(own.grade_id)
+    if new is None:
+        del cell.metadata["nbgrader"]
+        return True
+    if all(own.get(key) == new.metadata.nbgrader.get(key) for key in ("grade", "solution", "locked", "task", "points")):
+        return False
+    cell.metadata["nbgrader"] = new.metadata.nbgrader
+    return True

@@ -1,0 +1,199 @@
+"""The results of a class as tables: our own, and those that Canvas and Moodle take back."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from vqvae_course.assignments.roster import Student, of_canvas_row, of_moodle_row, read_table
+from vqvae_course.runtime import whole_file
+
+CANVAS_COLUMNS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")  # what Canvas wants to find a row by
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a student has in an assignment.
+
+    Attributes:
+        student: Of the roster; without one, with the id alone.
+        points: By notebook. Empty if nothing was graded.
+        possible: Points that can be had in the whole assignment.
+        handed_in: When, in UTC; None if that is not known.
+        late: How much after the time to hand in; None if in time or unknown.
+        marked_late: Whether the learning platform said that it was late.
+        waiting: Whether a written answer waits for a person.
+    """
+
+    student: Student
+    points: Mapping[str, float]
+    possible: float
+    handed_in: datetime | None
+    late: timedelta | None
+    marked_late: bool
+    waiting: bool
+
+    @property
+    def total(self) -> float | None:
+        """All points, None if nothing was graded."""
+        return sum(self.points.values()) if self.points else None
+
+
+def results(
+    course: Path, assignment: str, roster: Sequence[Student] | None = None, marked_late: Sequence[str] = ()
+) -> list[Result]:
+    """Return what everybody has: all who have been graded, and all of the roster.
+
+    Args:
+        course: Folder of the course.
+        assignment: Its name.
+        roster: The class.
+        marked_late: Ids of students whose hand-in the learning platform called late.
+
+    Raises:
+        ValueError: If nothing has been graded yet, or somebody who has is not on the roster.
+    """
+    from nbgrader.api import Gradebook, MissingEntry
+
+    place = course / "gradebook.db"
+    if not place.exists():
+        raise ValueError(f"course must hold a gradebook.db, and {course} does not: release and autograde first")
+    with Gradebook(f"sqlite:///{place}") as book:
+        try:
+            possible = book.find_assignment(assignment).max_score
+            graded = {one.student.id: one for one in book.assignment_submissions(assignment)}
+        except MissingEntry as error:
+            raise ValueError(f"assignment must be one that has been released, got {assignment!r}") from error
+        known = {one.id: one for one in (roster if roster is not None else map(Student, graded))}
+        if strangers := sorted(graded.keys() - known.keys()):
+            raise ValueError(f"students must hold everybody who was graded, and lacks {', '.join(strangers)}")
+        return [_result(one, graded.get(one.id), possible, one.id in marked_late) for one in known.values()]
+
+
+def _result(student: Student, graded: object, possible: float, marked_late: bool) -> Result:
+    if graded is None:
+        return Result(student, {}, possible, None, None, marked_late, False)
+    return Result(
+        student,
+        {part.name: part.score for part in graded.notebooks},
+        possible,
+        graded.timestamp and graded.timestamp.replace(tzinfo=UTC),
+        timedelta(seconds=graded.total_seconds_late) or None,
+        marked_late,
+        graded.needs_manual_grade,
+    )
+
+
+def number(points: float | None) -> str:
+    """Return points as a table has them, without needless zeros; empty for none."""
+    return "" if points is None else f"{points:.4g}"
+
+
+def write_own(path: Path, found: Sequence[Result]) -> None:
+    """Write a row a student, with the points of each notebook."""
+    notebooks = sorted({name for one in found for name in one.points})
+    head = ["id", "name", "email", *notebooks, "points", "possible", "handed_in", "hours_late", "late", "waiting"]
+    rows = [
+        [
+            one.student.id,
+            one.student.name,
+            one.student.email,
+            *(number(one.points.get(name)) for name in notebooks),
+            number(one.total),
+            number(one.possible),
+            one.handed_in.isoformat() if one.handed_in else "",
+            f"{one.late.total_seconds() / 3600:.1f}" if one.late else "",
+            "yes" if one.late or one.marked_late else "",
+            "yes" if one.waiting else "",
+        ]
+        for one in found
+    ]
+    _write(path, head, rows)
+
+
+def fill_canvas(template: Path, path: Path, assignment: str, found: Sequence[Result]) -> int:
+    """Fill the column of an assignment in a gradebook that was exported from Canvas, for its import.
+
+    Of the other columns only those remain by which Canvas finds a student, so that an import changes nothing else. Who
+    was not graded gets no entry, and keeps what Canvas has.
+
+    Args:
+        template: The exported gradebook.
+        path: The file to be written.
+        assignment: The beginning of the column's name, as ``ps1`` for ``ps1 (12345)``.
+        found: The results.
+
+    Returns:
+        How many students have an entry.
+
+    Raises:
+        ValueError: If there is not exactly one such column, or a student of the results has no row.
+    """
+    columns, rows = read_table(template)
+    fitting = [name for name in columns if name == assignment or name.startswith(f"{assignment} (")]
+    if len(fitting) != 1:
+        raise ValueError(
+            f"canvas must be a gradebook exported from Canvas with one column {assignment!r}, and {template} has "
+            f"{', '.join(fitting) or 'none'}: make the assignment in Canvas and export again, or name it with --column"
+        )
+    kept = [name for name in CANVAS_COLUMNS if name in columns]
+    entries = _by_row(rows, of_canvas_row, found, template)
+    body = [[*(row.get(name, "") for name in kept), number(one and one.total)] for row, one in entries]
+    _write(path, [*kept, *fitting], body)
+    return sum(one is not None and one.total is not None for _, one in entries)
+
+
+def fill_moodle(template: Path, path: Path, found: Sequence[Result]) -> int:
+    """Fill the grades in a grading worksheet that was exported from Moodle, to be uploaded there again.
+
+    Args:
+        template: The exported worksheet.
+        path: The file to be written.
+        found: The results.
+
+    Returns:
+        How many students have an entry.
+
+    Raises:
+        ValueError: If the worksheet has no column for grades, or another maximum than the assignment, or if a student
+            of the results has no row.
+    """
+    columns, rows = read_table(template)
+    if "Grade" not in columns:
+        raise ValueError(f"moodle must be a grading worksheet with a column 'Grade', and {template} has none")
+    possible = found[0].possible if found else 0.0
+    maxima = {row["Maximum Grade"].replace(",", ".") for row in rows if row.get("Maximum Grade")}
+    if wrong := [most for most in maxima if float(most) != possible]:
+        raise ValueError(
+            f"moodle must have the maximum grade of the assignment, {number(possible)}, and {template} has {wrong[0]}: "
+            "change it in the settings of the assignment in Moodle, and export again"
+        )
+    entries = _by_row(rows, of_moodle_row, found, template)
+    body = [
+        [
+            number(one.total) if name == "Grade" and one and one.total is not None else row.get(name, "")
+            for name in columns
+        ]
+        for row, one in entries
+    ]
+    _write(path, columns, body)
+    return sum(one is not None and one.total is not None for _, one in entries)
+
+
+def _by_row(rows: Sequence[dict], reader: object, found: Sequence[Result], template: Path) -> list[tuple]:
+    """Return the rows of an export, each with the results of its student, None if it is none or has none."""
+    by_id = {one.student.id: one for one in found}
+    students = [reader(row) for row in rows]
+    there = {student.id for student in students if student}
+    if lacking := sorted(one.student.id for one in found if one.points and one.student.id not in there):
+        raise ValueError(f"{template} must hold everybody who was graded, and lacks {', '.join(lacking)}")
+    return [(row, student and by_id.get(student.id)) for row, student in zip(rows, students, strict=True)]
+
+
+def _write(path: Path, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([head, *rows])
+    with whole_file(path) as file:
+        file.write(b"\xef\xbb\xbf" + text.getvalue().encode())  # spreadsheets take it for UTF-8 by that

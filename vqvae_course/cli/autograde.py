@@ -1,0 +1,56 @@
+"""``vqvae-course autograde``: nbgrader on every submission, several at a time."""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vqvae_course.cli.options import parse
+from vqvae_course.cli.run import say
+
+EXAMPLE = "vqvae-course autograde --course course --assignment ps1"
+
+
+@dataclass(frozen=True)
+class Autograde:
+    """Run every submission of an assignment and let its checks give the points.
+
+    Attributes:
+        course: Folder of the course, in which nbgrader runs.
+        assignment: Its name.
+        students: Only these, separated by commas.
+        jobs: How many submissions at a time; by default one per core, at most eight.
+        force: Also those that have been graded before. Points given by hand stay.
+    """
+
+    course: Path = Path("course")
+    assignment: str = "ps1"
+    students: str = ""
+    jobs: int = 0
+    force: bool = False
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Read the options and grade; return 1 if a submission could not be graded."""
+    options = parse(Autograde, arguments, "autograde", EXAMPLE)
+    try:
+        import nbgrader  # noqa: F401 - it is started as a program
+    except ImportError as error:
+        raise ValueError(f"autograde must find nbgrader ({error}): python -m pip install nbgrader") from error
+    from vqvae_course.assignments.autograde import autograde, handed_in
+
+    course, name = options.course.expanduser(), options.assignment
+    if options.jobs < 0:
+        raise ValueError(f"jobs must be 0 or more, got {options.jobs}")
+    known = handed_in(course, name)
+    students = [one.strip() for one in options.students.split(",") if one.strip()] or known
+    if unknown := [one for one in students if one not in known]:
+        raise ValueError(f"students must have handed in {name}, and these have not: {', '.join(unknown)}")
+    jobs, began, failed = options.jobs or min(8, os.cpu_count() or 1), time.monotonic(), 0
+    for number, done in enumerate(autograde(course, name, students, jobs, options.force), start=1):
+        failed += bool(done.problem)
+        say(f"{number} of {len(students)}  {done.student}{f': {done.problem}' if done.problem else ''}")
+    say(f"{len(students)} submissions in {time.monotonic() - began:.0f} s, {failed} of them could not be graded.")
+    say(f"Next: vqvae-course grade-report --course {course} --assignment {name}")
+    return 1 if failed else 0
