@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("nbgrader")
 
-from vqvae_course.assignments import autograde as module
+from vqvae_course.assignments import programs
 from vqvae_course.assignments.autograde import autograde, handed_in
 from vqvae_course.cli import main
 
@@ -38,7 +38,7 @@ class Nbgrader:
 def nbgrader(monkeypatch):
     def standing_for(**answers):
         program = Nbgrader(answers)
-        monkeypatch.setattr(module.subprocess, "run", program)
+        monkeypatch.setattr(programs.subprocess, "run", program)
         return program
 
     return standing_for

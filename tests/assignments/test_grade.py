@@ -77,8 +77,8 @@ def test_a_check_for_a_reader_still_takes_half_right_for_not_yet():
 # --- the package's own functions
 
 
-def called(values):
-    return metrics.perplexity(values)
+def called(indices, num_codes):
+    return metrics.perplexity(indices, num_codes)
 
 
 class Inherited(encdec.ResidualLayer):

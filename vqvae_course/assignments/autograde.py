@@ -1,11 +1,11 @@
 """Grading a class: nbgrader once per student, several at a time, so that one submission stops no other."""
 
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+
+from vqvae_course.assignments.programs import run_nbgrader
 
 TRIES = 3  # two processes may write to the gradebook in the same moment
 
@@ -56,16 +56,9 @@ def handed_in(course: Path, assignment: str) -> list[str]:
 
 
 def _one(course: Path, assignment: str, student: str, force: bool) -> Graded:
-    command = [sys.executable, "-m", "nbgrader", "autograde", assignment, "--student", student]
+    command = ["autograde", assignment, "--student", student, *(["--force"] if force else [])]
     for _ in range(TRIES):
-        done = subprocess.run(
-            [*command, *(["--force"] if force else [])],
-            cwd=course,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        done = run_nbgrader(course, command)
         if "database is locked" not in done.stderr:
             break
     if not done.returncode:

@@ -43,6 +43,8 @@ def match_cells(book: Gradebook, known: Assignment, sources: Mapping[str, Notebo
             book.remove_notebook(notebook.name, known.name)
         elif notebook.submissions:
             _match_notebook(book, notebook, known.name, sources[notebook.name])
+    for name in sources.keys() - {notebook.name for notebook in known.notebooks}:
+        book.add_notebook(name, known.name)
 
 
 def _match_notebook(book: Gradebook, notebook: Notebook, assignment: str, source: NotebookNode) -> None:
@@ -74,18 +76,23 @@ def complete_submissions(book: Gradebook, known: Assignment, everybody: set[tupl
     for submission in known.submissions:
         there = {part.name: part for part in submission.notebooks}
         for notebook in known.notebooks:
-            part = there.get(notebook.name) or SubmittedNotebook(notebook=notebook, assignment=submission)
+            part = there.get(notebook.name)
+            if part is None:
+                part = SubmittedNotebook(notebook_id=notebook.id, assignment_id=submission.id)
+                book.db.add(part)
+                book.db.flush()
             graded = {grade.cell_id: grade for grade in part.grades}
             commented = {comment.cell_id for comment in part.comments}
             for cell in (*notebook.grade_cells, *notebook.task_cells):
                 grade = graded.get(cell.id)
                 if grade is None:
-                    grade = Grade(cell_id=cell.id, notebook=part, auto_score=0.0, needs_manual_grade=False)
+                    grade = Grade(cell_id=cell.id, notebook_id=part.id, auto_score=0.0, needs_manual_grade=False)
+                    book.db.add(grade)
                 if (notebook.name, cell.name) in everybody and _was_handed_in(part):
                     grade.auto_score, grade.manual_score, grade.needs_manual_grade = cell.max_score, None, False
             for cell in (*notebook.solution_cells, *notebook.task_cells):
                 if cell.id not in commented:
-                    book.db.add(Comment(cell_id=cell.id, notebook=part))
+                    book.db.add(Comment(cell_id=cell.id, notebook_id=part.id))
     book.db.commit()
 
 

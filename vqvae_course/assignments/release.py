@@ -8,8 +8,6 @@ only when nbgrader has made the new release. What was there before is kept below
 import hashlib
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -30,6 +28,7 @@ from vqvae_course.assignments.mended import (
     graded_of,
     match_cells,
 )
+from vqvae_course.assignments.programs import open_gradebook, run_nbgrader
 from vqvae_course.runtime import whole_file
 
 
@@ -82,7 +81,7 @@ def release(
         made = Path(name)
         if live.exists():
             _copy(live, made / "gradebook.db")
-        with Gradebook(f"sqlite:///{made / 'gradebook.db'}", course.resolve().name) as book:
+        with open_gradebook(made / "gradebook.db", course.resolve().name) as book:
             known = _assignment(book, assignment, due)
             gone = graded_of(known) - {(stem, cell) for stem, notebook in sources.items() for cell in graded(notebook)}
             added = {(stem, cell) for stem, one in sources.items() for cell in graded(one)} - graded_of(known)
@@ -93,7 +92,7 @@ def release(
         _write_all(made / "source" / assignment, sources)
         _copy_others(course / "source" / assignment, made / "source" / assignment)
         _generate(course, assignment, made)
-        with Gradebook(f"sqlite:///{made / 'gradebook.db'}") as book:
+        with open_gradebook(made / "gradebook.db") as book:
             complete_submissions(book, book.find_assignment(assignment), gone if removed == "count" else set())
         if _digest(live) != before:
             raise ValueError(
@@ -142,12 +141,12 @@ def _copy_others(source: Path, target: Path) -> None:
 
 
 def _generate(course: Path, assignment: str, made: Path) -> None:
-    command = [sys.executable, "-m", "nbgrader", "generate_assignment", assignment, "--force"]
+    command = ["generate_assignment", assignment, "--force"]
     directories = {step: f"{made.name}/{step}" for step in ("source", "release")}
     settings = [f"--CourseDirectory.{step}_directory={path}" for step, path in directories.items()]
     settings += [f"--CourseDirectory.db_url=sqlite:///{made.resolve() / 'gradebook.db'}"]
     settings += ["--ClearMarkScheme.enforce_metadata=False"]  # a rubric stands with a question, which is no task
-    done = subprocess.run([*command, *settings], cwd=course, capture_output=True, text=True, check=False)
+    done = run_nbgrader(course, [*command, *settings])
     if done.returncode or not any((made / "release" / assignment).glob("*.ipynb")):
         said = [line for line in done.stderr.splitlines() if "ERROR" in line or "Error" in line]
         raise ValueError(
@@ -170,7 +169,7 @@ def _keep(course: Path, assignment: str) -> Path:
 
 def due_of(course: Path, assignment: str) -> datetime | None:
     """Return until when an assignment is to be handed in, in UTC, if that has been set."""
-    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as book:
+    with open_gradebook(course / "gradebook.db") as book:
         try:
             due = book.find_assignment(assignment).duedate
         except MissingEntry:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from nbgrader.api import MissingEntry
+
+from vqvae_course.assignments.programs import open_gradebook
 from vqvae_course.assignments.roster import Student, of_canvas_row, of_moodle_row, read_table
 from vqvae_course.runtime import whole_file
 
@@ -55,12 +58,10 @@ def results(
     Raises:
         ValueError: If nothing has been graded yet, or somebody who has is not on the roster.
     """
-    from nbgrader.api import Gradebook, MissingEntry
-
     place = course / "gradebook.db"
     if not place.exists():
         raise ValueError(f"course must hold a gradebook.db, and {course} does not: release and autograde first")
-    with Gradebook(f"sqlite:///{place}") as book:
+    with open_gradebook(place) as book:
         try:
             possible = book.find_assignment(assignment).max_score
             graded = {one.student.id: one for one in book.assignment_submissions(assignment)}

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
     from vqvae_course.assignments.convert import Extra
 
+BOOK = "https://vqvae-course.github.io/vqvae-course/"  # a test keeps it equal to the setting in _config.yml
 EXAMPLE = "vqvae-course assign --chapters 02,03 --out course/source/ps1"
 CONFIG = '''\
 """How nbgrader runs this course; written by `vqvae-course assign`, and yours to change."""
@@ -174,25 +174,18 @@ def made_from(path: Path, numbers: list[str] | None, options: Assign) -> tuple["
     from vqvae_course.assignments.convert import convert
 
     extras = extras_of(path) if options.bank else []
-    book = published_book()
     try:
         notebook = convert(
             nbformat.read(path, as_version=4),
             extras,
             numbers,
             lesson=not options.only_exercises,
-            book=book,
-            address=f"{book}notebooks/{path.stem}.html",
+            book=BOOK,
+            address=f"{BOOK}notebooks/{path.stem}.html",
         )
     except ValueError as error:
         raise ValueError(f"{path.name} cannot be assigned: {error}") from error
     return notebook, extras
-
-
-def published_book() -> str:
-    """Return the address of the published book, as the package states it."""
-    (address,) = [url.split(", ")[1] for url in metadata("vqvae-course").get_all("Project-URL") if "Document" in url]
-    return address
 
 
 def extras_of(path: Path) -> list["Extra"]:
