@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from tests.checks import seal
 from tests.checks.registered import Answers
+from vqvae_course.assignments.grade import grade
 from vqvae_course.checks import EXERCISES
 from vqvae_course.checks.bank import BANK
 from vqvae_course.quantize import nearest_code
@@ -29,6 +30,11 @@ NAMES = [name for name, exercise in EXERCISES.items() if exercise.bank]
 def test_bank_exercise_has_registered_answers(name):
     assert len(answers.right[name]) >= 2
     assert len(answers.wrong[name]) >= 5
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_right_answer_earns_all_points_of_an_assignment(name):
+    assert grade(name, RIGHT[name]) == EXERCISES[name].points
 
 
 def test_registered_answers_belong_to_the_bank():
