@@ -113,7 +113,7 @@ def plan(
     beginning = "" if roster or title else beginning_of_all(found)
     if beginning:
         made.warnings.append(
-            f"all students are called {beginning}_…: if that belongs to the title, pass --title {assignment}_{beginning}"
+            f"all logins begin with {beginning}_: if that belongs to the title, pass --title {assignment}_{beginning}"
         )
     _judge_others(found, len(notebooks), made)
     for key, handed in sorted(_with_bytes(found, made.errors).items()):

@@ -39,7 +39,7 @@ AROUND_REPOSITORIES = re.compile(r"submissions|\d+(?:-\d+){2,}")
 
 # 02_x.ipynb, .IPYNB, and what browsers append: 02_x.ipynb.txt, 02_x.ipynb (1).txt
 NOTEBOOK = re.compile(r"(?P<stem>.+?)\.ipynb(?: ?\(\d+\))?(?:\.(?:txt|json|ipynb))*", re.IGNORECASE)
-COPY_OF = re.compile(r"(?:(?:Copy of|Kopie van|Kopie von|Copie de|Copia de|Copia di|Cópia de) )+", re.IGNORECASE)
+COPY_OF = re.compile(r"(?:(?:Copy of|Kopie van|Kopie von|Copi[ae] d[ei]|Cópia de) )+", re.IGNORECASE)
 COPY = re.compile(r"(?: ?\(\d+\)|[ _-]+copy ?\d*|-(?P<attempt>\d+))$", re.IGNORECASE)
 
 

@@ -83,6 +83,8 @@ def whose(files: Sequence[Member], reader: Reader, errors: list[str], left_out: 
                 found.append(reader.found(member, path, owner))
             except ValueError as error:
                 errors.append(f"{member.shown}: {error}")
+    if reader.roster is None:
+        _must_lie_in_one_zip(found, errors)
     return found
 
 
@@ -143,7 +145,6 @@ def must_be_different_people(found: Sequence[Found], course: Path, errors: list[
         errors: Takes the sentences.
     """
     _must_be_one_each(found, errors)
-    _must_lie_in_one_zip(found, errors)
     folders = (course / "submitted").iterdir() if (course / "submitted").is_dir() else ()
     there = {unicodedata.normalize("NFC", folder.name) for folder in folders}
     alike: dict[str, set[str]] = {}
@@ -177,14 +178,17 @@ def _must_lie_in_one_zip(found: Sequence[Found], errors: list[str]) -> None:
     """Say which folders lie in several zips: those of two students may both be called ``homework``."""
     zips: dict[str, set[str]] = {}
     for each in found:
-        # With a roster, the name is that of a student
-        if each.owner.system == FOLDER and each.member.download and each.student == each.owner.student:
+        if (
+            each.owner.system == FOLDER
+            and each.member.download
+            and folded(each.student) != folded(each.member.download)
+        ):
             zips.setdefault(each.student, set()).add(each.member.shown.partition("/")[0])
     for student, names in zips.items():
         if len(names) > 1:
             errors.append(
-                f"{student} is a folder in {' and '.join(sorted(names))}, perhaps of different students: pass one of them "
-                "at a time, or put each zip into a folder named after its student"
+                f"{student} is a folder in {' and '.join(sorted(names))}, perhaps of different students: put each zip "
+                "into a folder named after its student, or pass --students"
             )
 
 
