@@ -101,9 +101,11 @@ def test_a_name_that_leads_out_of_the_archive_is_an_error(tmp_path, name):
 
 
 def test_windows_signs_between_folders_are_signs_between_folders(tmp_path):
-    info = ZipInfo("x")
-    info.filename = "alice\\ps1\\02_x.ipynb"
-    zipped([(info, b"{}")], tmp_path / "x.zip")
+    names = ("alice\\", "alice\\ps1\\", "alice\\ps1\\02_x.ipynb")
+    infos = [ZipInfo("x") for _ in names]
+    for info, name in zip(infos, names, strict=True):
+        info.filename = name
+    zipped([(info, b"") for info in infos], tmp_path / "x.zip")
     assert set(read(tmp_path / "x.zip")[1]) == {"alice/ps1/02_x.ipynb"}
 
 

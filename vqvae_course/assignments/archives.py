@@ -130,7 +130,7 @@ def _of_zip(place: _Zip, file: Path | BinaryIO, problems: list[str]) -> Iterator
             if place.inner:  # a student's, who may have it unpack to anything
                 _must_fit(sum(each.file_size for each in zipped.infolist()))
             for number, info in enumerate(zipped.infolist()):
-                if not info.is_dir():
+                if not _name_of(info).endswith("/"):  # a folder's
                     yield from _of_entry(place, zipped, number, info, problems)
     except UNREADABLE as error:
         problems.append(f"{place.shown} cannot be unpacked ({error}): ask for it again, or unpack it into a folder")

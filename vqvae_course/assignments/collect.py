@@ -124,7 +124,8 @@ def plan(
             made.chosen.append(_placed(one, before.get(key), replace, made))
     if not made.chosen and not made.errors:
         made.errors.append("archive must hold what was handed in, and there is no notebook in it")
-    made.missing += _missing(made, notebooks, roster)
+    if not made.errors:  # else somebody may be missing because of one
+        made.missing += _missing(made, notebooks, roster)
     made.errors[:] = dict.fromkeys(made.errors)  # each of them once
     return made
 
