@@ -57,9 +57,9 @@ def read_roster(path: Path) -> list[Student]:
     """
     columns, rows = _table(path)
     if "student" in columns and "id" in columns:
-        students = list(_of_canvas(rows))
+        students = list(of_canvas(rows))
     elif "identifier" in columns:
-        students = list(_of_moodle(rows))
+        students = list(of_moodle(rows))
     elif "id" in columns:
         students = [
             Student(*(row.get(key, "") for key in ("id", "name", "email", "canvas_id", "moodle_id"))) for row in rows
@@ -131,6 +131,17 @@ def folded(name: str) -> str:
 
 def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     """Return the columns of a CSV file, in small letters, and its rows without the empty ones."""
+    head, *lines = read_lines(path)
+    columns = [cell.casefold() for cell in head]
+    return columns, [dict(zip(columns, line, strict=False)) for line in lines if any(line)]
+
+
+def read_lines(path: Path) -> list[list[str]]:
+    """Return the lines of a CSV file, of which there is at least one, in cells without spaces around them.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -146,12 +157,11 @@ def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         raise ValueError(f"students must be a CSV file, got {shown(path)} ({error})") from error
     if not lines:
         raise ValueError(f"students must be a CSV file with a row a student, and {shown(path)} is empty")
-    columns = [cell.strip().casefold() for cell in lines[0]]
-    cells = ([unicodedata.normalize("NFC", cell.strip()) for cell in line] for line in lines[1:])
-    return columns, [dict(zip(columns, line, strict=False)) for line in cells if any(line)]
+    return [[unicodedata.normalize("NFC", cell.strip()) for cell in line] for line in lines]
 
 
-def _of_canvas(rows: Sequence[dict[str, str]]) -> Iterator[Student]:
+def of_canvas(rows: Sequence[dict[str, str]]) -> Iterator[Student]:
+    """Yield the students in rows of Canvas' gradebook, whose columns are in small letters."""
     for row in rows:
         name, number = row.get("student", ""), row.get("id", "")
         if not (name or number) or name.casefold() in NO_STUDENTS:
@@ -160,7 +170,8 @@ def _of_canvas(rows: Sequence[dict[str, str]]) -> Iterator[Student]:
         yield Student(login or sis or number, name, login if "@" in login else "", number)
 
 
-def _of_moodle(rows: Sequence[dict[str, str]]) -> Iterator[Student]:
+def of_moodle(rows: Sequence[dict[str, str]]) -> Iterator[Student]:
+    """Yield the students in rows of Moodle's grading worksheet, whose columns are in small letters."""
     for row in rows:
         name, email, identifier = row.get("full name", ""), row.get("email address", ""), row.get("identifier", "")
         login = row.get("username", "") or row.get("id number", "") or email

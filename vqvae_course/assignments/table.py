@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 from nbgrader.api import MissingEntry
 
 from vqvae_course.assignments.programs import open_gradebook
-from vqvae_course.assignments.roster import Student, of_canvas_row, of_moodle_row, read_table
+from vqvae_course.assignments.roster import Student, folded, of_canvas, of_moodle, read_lines
 from vqvae_course.runtime import whole_file
 
 CANVAS_COLUMNS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")  # what Canvas wants to find a row by
@@ -132,18 +132,18 @@ def fill_canvas(template: Path, path: Path, assignment: str, found: Sequence[Res
     Raises:
         ValueError: If there is not exactly one such column, or a student of the results has no row.
     """
-    columns, rows = read_table(template)
+    columns, *rows = read_lines(template)
     fitting = [name for name in columns if name == assignment or name.startswith(f"{assignment} (")]
     if len(fitting) != 1:
         raise ValueError(
             f"canvas must be a gradebook exported from Canvas with one column {assignment!r}, and {template} has "
             f"{', '.join(fitting) or 'none'}: make the assignment in Canvas and export again, or name it with --column"
         )
-    kept = [name for name in CANVAS_COLUMNS if name in columns]
-    entries = _by_row(rows, of_canvas_row, found, template)
-    body = [[*(row.get(name, "") for name in kept), number(one and one.total)] for row, one in entries]
-    _write(path, [*kept, *fitting], body)
-    return sum(one is not None and one.total is not None for _, one in entries)
+    entries = _entries(columns, rows, of_canvas, found, template)
+    kept = [columns.index(name) for name in CANVAS_COLUMNS if name in columns]
+    body = [[*(row[place] for place in kept), entry] for row, entry in zip(rows, entries, strict=True) if any(row)]
+    _write(path, [*(columns[place] for place in kept), *fitting], body)
+    return sum(map(bool, entries))
 
 
 def fill_moodle(template: Path, path: Path, found: Sequence[Result]) -> int:
@@ -161,36 +161,49 @@ def fill_moodle(template: Path, path: Path, found: Sequence[Result]) -> int:
         ValueError: If the worksheet has no column for grades, or another maximum than the assignment, or if a student
             of the results has no row.
     """
-    columns, rows = read_table(template)
+    columns, *rows = read_lines(template)
     if "Grade" not in columns:
         raise ValueError(f"moodle must be a grading worksheet with a column 'Grade', and {template} has none")
-    possible = found[0].possible if found else 0.0
-    maxima = {row["Maximum Grade"].replace(",", ".") for row in rows if row.get("Maximum Grade")}
-    if wrong := [most for most in maxima if float(most) != possible]:
-        raise ValueError(
-            f"moodle must have the maximum grade of the assignment, {number(possible)}, and {template} has {wrong[0]}: "
-            "change it in the settings of the assignment in Moodle, and export again"
-        )
-    entries = _by_row(rows, of_moodle_row, found, template)
-    body = [
-        [
-            number(one.total) if name == "Grade" and one and one.total is not None else row.get(name, "")
-            for name in columns
-        ]
-        for row, one in entries
-    ]
+    grade, possible = columns.index("Grade"), found[0].possible if found else 0.0
+    if "Maximum Grade" in columns:
+        place = columns.index("Maximum Grade")
+        maxima = {row[place].replace(",", ".") for row in rows if len(row) > place and row[place]}
+        if wrong := [most for most in maxima if float(most) != possible]:
+            raise ValueError(
+                f"moodle must have the maximum grade of the assignment, {number(possible)}, and {template} has "
+                f"{wrong[0]}: change it in the settings of the assignment in Moodle, and export again"
+            )
+    entries = _entries(columns, rows, of_moodle, found, template)
+    body = [[*row[:grade], entry or row[grade], *row[grade + 1 :]] for row, entry in zip(rows, entries, strict=True)]
     _write(path, columns, body)
-    return sum(one is not None and one.total is not None for _, one in entries)
+    return sum(map(bool, entries))
 
 
-def _by_row(rows: Sequence[dict], reader: object, found: Sequence[Result], template: Path) -> list[tuple]:
-    """Return the rows of an export, each with the results of its student, None if it is none or has none."""
-    by_id = {one.student.id: one for one in found}
-    students = [reader(row) for row in rows]
-    there = {student.id for student in students if student}
-    if lacking := sorted(one.student.id for one in found if one.points and one.student.id not in there):
+def _entries(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    reader: Callable[[Sequence[dict[str, str]]], Iterator[Student]],
+    found: Sequence[Result],
+    template: Path,
+) -> list[str]:
+    """Return the points to be entered in each row of an export, empty where there are none."""
+    low = [name.casefold() for name in columns]
+    students = [next(reader([dict(zip(low, row, strict=False))]), None) if any(row) else None for row in rows]
+    entries, entered = [], set()
+    for student in students:
+        own = [one for one in found if student and _same(one.student, student)]
+        entered |= {one.student.id for one in own}
+        entries.append(number(own[0].total) if own else "")
+    if lacking := sorted(one.student.id for one in found if one.points and one.student.id not in entered):
         raise ValueError(f"{template} must hold everybody who was graded, and lacks {', '.join(lacking)}")
-    return [(row, student and by_id.get(student.id)) for row, student in zip(rows, students, strict=True)]
+    return entries
+
+
+def _same(one: Student, other: Student) -> bool:
+    """Whether the rows of two lists are of one student: by a number of the platform, else by the id."""
+    numbers = [(one.canvas, other.canvas), (one.moodle, other.moodle)]
+    known = [a == b for a, b in numbers if a and b]
+    return known[0] if known else folded(one.id) == folded(other.id)
 
 
 def _write(path: Path, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
