@@ -296,7 +296,7 @@ def test_every_known_mistake_of_an_update_is_far_from_right_for_everybody():
     for number in range(50):
         given = given_to(f"student{number}", "updated_codebook")
         right = updated_codebook.updated(given)
-        for value, message, _ in updated_codebook.mistakes(given):
+        for value, message in updated_codebook.mistakes(given):
             assert float((value - right).abs().max()) > 5 * updated_codebook.TOLERANCE, message
 
 
