@@ -10,7 +10,7 @@ HIDDEN = (
     re.compile(r"\n?### BEGIN HIDDEN TESTS.*?### END HIDDEN TESTS", re.DOTALL),
     re.compile(r"\n*=== BEGIN MARK SCHEME ===.*?=== END MARK SCHEME ===", re.DOTALL),
 )
-PATH = re.compile(r"""(?:/[\w.@+ -]+){2,}/(?=[\w.-]+\.py)|[A-Za-z]:\\(?:[\w.@+ -]+\\)+(?=[\w.-]+\.py)""")
+PATH = re.compile(r"""(?<![\w:/])(?:/[\w.@+ -]+){2,}/(?=[\w.-]+\.py)|[A-Za-z]:\\(?:[\w.@+ -]+\\)+(?=[\w.-]+\.py)""")
 TERMINAL = re.compile(r"\x1b\[[0-9;]*m")
 
 

@@ -23,20 +23,18 @@ from vqvae_course.vqvae import VQVAE, VQVAEConfig
 
 @exercise(points=1)
 def straight_through(answer: Answer) -> None:
-    """Judge ``straight_through(z_e, e_k)`` by its value, and then by both of its Jacobians."""
+    """Judge ``straight_through(z_e, e_k)`` by its value and by both of its Jacobians."""
     far = 1000.0  # z_e far from the origin: rounding is of the size of its last digit, and that is fine
-    cases = []
     for shape, dtype, offset in (
         ((2, 3, 4, 6), torch.float32, 0.0),
         ((7,), torch.float64, 0.0),
         ((1, 5), torch.float32, far),
     ):
         z_e = (torch.randn(shape, dtype=dtype) + offset).requires_grad_()
-        cases.append((z_e, torch.randn(shape, dtype=dtype).requires_grad_()))
+        e_k = torch.randn(shape, dtype=dtype).requires_grad_()
+        _judge_estimator(answer, z_e, e_k)
     swapped = torch.randn(3, 5, 2, 4).movedim(1, -1)  # not contiguous, as a feature map laid out for the quantizer
-    cases.append((swapped.requires_grad_(), torch.randn(3, 2, 4, 5)))  # codes that need no gradient: EMA
-    for z_e, e_k in cases:
-        _judge_value(answer, z_e, e_k)
+    _judge_estimator(answer, swapped.requires_grad_(), torch.randn(3, 2, 4, 5))  # codes that need no gradient: EMA
     with torch.no_grad():
         try:
             _judge_value(answer, torch.randn(2, 5), torch.randn(2, 5))
@@ -44,9 +42,6 @@ def straight_through(answer: Answer) -> None:
             raise Mistake(
                 f"It works in training, but not under torch.no_grad(). {mistake.message}", mistake.hint
             ) from None
-    with worth_half():
-        for z_e, e_k in cases:
-            _judge_estimator(_judge_value(answer, z_e, e_k), z_e, e_k)
 
 
 def _judge_value(answer: Answer, z_e: Tensor, e_k: Tensor) -> Tensor:
@@ -89,7 +84,8 @@ def _gradients(value: Tensor, z_e: Tensor, e_k: Tensor, upstream: Tensor | None)
     return tuple(next(found) if tensor.requires_grad else None for tensor in (z_e, e_k))
 
 
-def _judge_estimator(value: Tensor, z_e: Tensor, e_k: Tensor) -> None:
+def _judge_estimator(answer: Answer, z_e: Tensor, e_k: Tensor) -> None:
+    value = _judge_value(answer, z_e, e_k)
     if not value.requires_grad:
         raise Mistake(
             "The value is right, but it is cut off from everything: no gradient reaches z_e, and the encoder would not "

@@ -1,9 +1,6 @@
 """``vqvae-course variants``: an assignment in which every student has other numbers, and the notebooks to hand out."""
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,9 +122,9 @@ def generate(course: Path, assignment: str) -> None:
     Raises:
         ValueError: If it could not.
     """
-    scripts = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # it starts alembic by its name
-    command = [sys.executable, "-m", "nbgrader", "generate_assignment", assignment]
-    done = subprocess.run(command, cwd=course, env=os.environ | {"PATH": scripts}, capture_output=True, text=True)
+    from vqvae_course.assignments.programs import run_nbgrader
+
+    done = run_nbgrader(course, ["generate_assignment", assignment])
     if done.returncode or not (course / "release" / assignment / f"{assignment}.ipynb").exists():
         said = "\n".join(done.stderr.splitlines()[-5:])
         raise ValueError(
