@@ -201,6 +201,13 @@ def test_a_zip_that_lies_about_its_size_is_not_unpacked(tmp_path, monkeypatch):
     assert "cannot be read" in problems[0]
 
 
+def test_a_name_that_no_disk_takes_is_an_error(tmp_path):
+    zipped([("alice/" + "-" * 60_000 + ".ipynb", b"{}"), ("bob/02_x.ipynb", b"{}")], tmp_path / "x.zip")
+    _, data, problems = read(tmp_path / "x.zip")
+    assert set(data) == {"bob/02_x.ipynb"}
+    assert "at most 255 signs" in problems[0]
+
+
 def test_zips_in_zips_end_somewhere(tmp_path):
     data = b"{}"
     for _ in range(5):

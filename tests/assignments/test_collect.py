@@ -494,6 +494,17 @@ def test_times_are_those_of_the_platform_and_nbgrader_reads_them(course):
     assert utils.parse_utc(text.strip()) == datetime(2026, 7, 30, 18, 30, 10)
 
 
+@pytest.mark.parametrize("zones", [("UTC", "Europe/Amsterdam"), ("Europe/Amsterdam", "UTC")])
+def test_a_wrong_time_zone_is_mended_by_collecting_again(course, zones):
+    archive(course, {attempt("alice", time="2026-07-30-20-30-10"): notebook()})
+    for zone in zones:
+        carry_out(plan(course, "ps1", zone=ZoneInfo(zone)))
+    right = datetime(2026, 7, 30, 20, 30, 10, tzinfo=ZoneInfo(zones[-1])).astimezone(UTC)
+    assert [row.time for row in handed_in(course, "ps1")] == [right]
+    text = (course / "submitted" / "alice" / "ps1" / "timestamp.txt").read_text(encoding="utf-8")
+    assert text == f"{right:%Y-%m-%d %H:%M:%S} UTC\n"
+
+
 def test_where_no_name_holds_a_time_there_is_no_timestamp(course):
     archive(course, {f"alice/{VQ}.ipynb": notebook(), f"bob/{VQ}.ipynb": notebook()})
     collected(course)

@@ -20,6 +20,7 @@ from vqvae_course.assignments.names import shown
 from vqvae_course.folders import ARCHIVES, LEFTOVERS
 
 LIMIT = 100 * 2**20  # bytes of one file, and of all that a zip inside a zip unpacks to
+LONGEST = 255  # signs of a name
 DEEPEST = 3  # zips inside each other
 SKIPPED = {*LEFTOVERS, ".ds_store", ".ipynb_checkpoints", ".git", "__pycache__"}
 UTF8 = 0x800  # the flag of a name in a zip that is written in UTF-8
@@ -139,10 +140,13 @@ def _of_zip(place: _Zip, file: Path | BinaryIO, problems: list[str]) -> Iterator
 def _of_entry(place: _Zip, zipped: ZipFile, number: int, info: ZipInfo, problems: list[str]) -> Iterator[Member]:
     name = _name_of(info)
     inner, path, said = (*place.inner, number), PurePosixPath(name), f"{place.shown}/{shown(name)}"
-    if any(map(_is_leftover, path.parts)):
+    if not path.parts or any(map(_is_leftover, path.parts)):
         return
     if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:/", name):
         problems.append(f"{said} must lie in its archive, and its name leads out of it")
+        return
+    if max(map(len, path.parts)) > LONGEST:
+        problems.append(f"{said[:LONGEST]}… must have a name that a disk takes, of at most {LONGEST} signs")
         return
     link = stat.S_ISLNK(info.external_attr >> 16)
     if link or not is_zip(name):

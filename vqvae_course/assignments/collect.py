@@ -155,9 +155,9 @@ def carry_out(made: Plan) -> None:
         _write(path, data)
     if problems:
         raise ValueError("; ".join(problems))
-    before, added = handed_in(made.course, made.assignment), set(made.rows)
-    rows = [row for row in before if row not in added] + list(dict.fromkeys(made.rows))
-    _write_times(made, rows, {row.student for row in added - set(before)})
+    before, added = handed_in(made.course, made.assignment), {_key(row) for row in made.rows}
+    rows = [row for row in before if _key(row) not in added] + list(dict.fromkeys(made.rows))
+    _write_times(made, rows, {row.student for row in set(made.rows) - set(before)})
     _write(list_of(made.course, made.assignment), as_csv(rows))
 
 
@@ -265,9 +265,14 @@ def _row(one: _Read) -> HandedIn:
     )
 
 
+def _key(row: HandedIn) -> tuple[str, ...]:
+    """Return what two rows about one file share; its time may be read anew, in another time zone."""
+    return row.student, row.notebook, row.file, row.sha256
+
+
 def _in_order(row: HandedIn, before: HandedIn | None) -> list[HandedIn]:
     """Return the rows to add so that the one that counts is last: the same bytes were handed in the first time."""
-    if before and before.sha256 == row.sha256:
+    if before and before.sha256 == row.sha256 and _key(before) != _key(row):
         return sorted((row, before), key=lambda each: each.time or LAST, reverse=True)
     return [row]
 
