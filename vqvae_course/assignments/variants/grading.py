@@ -8,7 +8,6 @@ from typing import Any
 
 from vqvae_course.assignments.hidden import must_be_untouched
 from vqvae_course.assignments.variants import draw
-from vqvae_course.assignments.variants.draw import Variant, drawn, family_of, module_of, read_secret
 from vqvae_course.checks import answer, report
 from vqvae_course.checks.answer import Answer, Mistake
 
@@ -32,10 +31,10 @@ def check_form(name: str, function: Callable, given: dict[str, Any]) -> None:
     Raises:
         CheckFailed: If the form is not right.
     """
-    family = family_of(name)
+    family = draw.family_of(name)
 
     def judge(answer: Answer) -> None:
-        getattr(module_of(family), f"form_{name}")(answer, _handed_out(family, given))
+        getattr(draw.module_of(family), f"form_{name}")(answer, _handed_out(family, given))
 
     _run(f"form of {name} (its content is judged when it is graded)", function, judge)
 
@@ -54,8 +53,8 @@ def check_value(name: str, function: Callable, student: str, given: dict[str, An
         NotGradedHere: If this does not run where nbgrader grades, or the course has lost its secret.
         Tampered: If something in this kernel has replaced a part of the checks.
     """
-    family = family_of(name)
-    module = module_of(family)
+    family = draw.family_of(name)
+    module = draw.module_of(family)
     for untouched in (draw, module, answer, report, sys.modules[__name__]):
         must_be_untouched(untouched)
     course, own = _graded_here(family)
@@ -75,14 +74,14 @@ def check_value(name: str, function: Callable, student: str, given: dict[str, An
     _run(name, function, judge)
 
 
-def _graded_here(family: str) -> tuple[Path, Variant]:
+def _graded_here(family: str) -> tuple[Path, draw.Variant]:
     """Return the course and the variant of the student in whose folder this notebook was started."""
     student, assignment = STARTED_IN.parent.name, STARTED_IN.name
     if STARTED_IN.parent.parent.name != "autograded":
         raise NotGradedHere(f"answers are judged in COURSE/autograded/STUDENT/ASSIGNMENT, and this is {STARTED_IN}")
     course = STARTED_IN.parents[2]
     try:
-        return course, drawn(read_secret(course), assignment, family, student)
+        return course, draw.drawn(draw.read_secret(course), assignment, family, student)
     except ValueError as error:
         raise NotGradedHere(str(error)) from error
 
@@ -98,9 +97,9 @@ def _handed_out(family: str, given: Any) -> dict[str, Any]:
 
 def _those_of(course: Path, family: str, given: dict[str, Any]) -> str:
     """Return who was handed these numbers, in words; empty if nobody was."""
-    secret, assignment = read_secret(course), STARTED_IN.name
+    secret, assignment = draw.read_secret(course), STARTED_IN.name
     for folder in sorted((course / "handout" / assignment).glob("*/")):
-        if drawn(secret, assignment, family, folder.name).given == given:
+        if draw.drawn(secret, assignment, family, folder.name).given == given:
             return f", but those of {folder.name}"
     return ""
 
