@@ -14,7 +14,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbgrader.preprocessors import ClearHiddenTests, ClearMarkScheme, ClearOutput, ClearSolutions
 from traitlets.config import Config
 
-from tests.assignments.courses import NOTEBOOKS, ROOT, solutions_of
+from tests.assignments.pages import NOTEBOOKS, ROOT, solutions_of
 from vqvae_course.assignments.convert import STUB_NOTE, absolute, convert
 from vqvae_course.assignments.grade import grade
 from vqvae_course.checks.report import EXERCISES

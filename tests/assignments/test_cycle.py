@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("nbgrader")
 
-from tests.assignments.courses import ROOT, solutions_of
+from tests.assignments.pages import ROOT, solutions_of
 from vqvae_course.cli import main
 
 STEM = "03_straight_through"

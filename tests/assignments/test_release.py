@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("nbgrader")
 
-from tests.assignments.courses import ROOT
+from tests.assignments.pages import ROOT
 from vqvae_course.assignments.programs import open_gradebook
 from vqvae_course.assignments.release import due_of, release
 from vqvae_course.cli import main
