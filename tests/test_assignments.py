@@ -18,7 +18,7 @@ from nbgrader.preprocessors import ClearHiddenTests, ClearMarkScheme, ClearOutpu
 from traitlets.config import Config
 
 from vqvae_course import check, checks
-from vqvae_course.assignments import grades, hidden
+from vqvae_course.assignments import hidden, looks
 from vqvae_course.assignments.convert import STUB_NOTE, check_cell, convert
 from vqvae_course.checks import report, straight_through
 from vqvae_course.checks.report import EXERCISES, CheckFailed
@@ -251,7 +251,7 @@ def test_the_report_says_what_a_score_of_zero_hides_and_marks_can_be_given_back(
     arguments = ["grade-report", "--course", str(folder), "--assignment", "ps1"]
     assert main(arguments) == 1
     printed = capsys.readouterr().out
-    assert {one.student for one in grades.findings(folder, "ps1")} == {"hostile", "stripped"}
+    assert {one.student for one in looks.findings(folder, "ps1")} == {"hostile", "stripped"}
     assert re.search(r"LOOK  stripped: .* has lost nbgrader's marks on 10 of 10 cells", printed)
     assert re.search(r"LOOK  hostile: .* has a cell that says", printed)
     assert f"perfect: {CHAPTER} {sum(EXERCISES[name].points for name in solutions)} of" in printed
@@ -263,154 +263,8 @@ def test_the_report_says_what_a_score_of_zero_hides_and_marks_can_be_given_back(
     nbgrader(folder, "autograde", "ps1", "--student", "stripped", "--force")
     nbgrader(folder, "export", "--to", "grades.csv")
     assert scored(folder)["stripped"] == scored(folder)["perfect"]
-    assert {one.student for one in grades.findings(folder, "ps1")} == {"hostile"}
+    assert {one.student for one in looks.findings(folder, "ps1")} == {"hostile"}
     assert (folder / "as_handed_in" / "stripped" / "ps1" / f"{CHAPTER}.ipynb").exists()
-
-
-def with_output(folder: Path, student: str, **output) -> None:
-    path = folder / "autograded" / student / "ps1" / f"{CHAPTER}.ipynb"
-    notebook = nbformat.read(path, as_version=4)
-    test = next(cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade"))
-    test.outputs = [nbformat.v4.new_output(**output)]
-    nbformat.write(notebook, path)
-
-
-@pytest.mark.parametrize(
-    ("output", "said"),
-    [
-        (
-            {
-                "output_type": "error",
-                "ename": "ModuleNotFoundError",
-                "evalue": "No module named 'torch'",
-                "traceback": [],
-            },
-            "could not import something when it was graded (No module named 'torch')",
-        ),
-        ({"output_type": "stream", "name": "stderr", "text": "warning"}, "printed a warning in straight_through-check"),
-        (
-            {
-                "output_type": "error",
-                "ename": "NameError",
-                "evalue": "name 'check' is not defined",
-                "traceback": [],
-            },
-            "ended straight_through-check in NameError: name 'check' is not defined, which no wrong answer does",
-        ),
-    ],
-)
-def test_a_check_that_could_not_judge_is_reported(course, output, said):
-    folder, _, _ = course
-    path = folder / "autograded" / "perfect" / "ps1" / f"{CHAPTER}.ipynb"
-    before = path.read_bytes()
-    with_output(folder, "perfect", **output)
-    try:
-        assert said in next(one.text for one in grades.findings(folder, "ps1") if one.student == "perfect")
-    finally:
-        path.write_bytes(before)
-
-
-def test_what_was_not_handed_in_or_not_graded_is_reported(course):
-    folder, _, _ = course
-    handed_in = folder / "submitted" / "empty" / "ps1" / f"{CHAPTER}.ipynb"
-    graded = folder / "autograded" / "half" / "ps1" / f"{CHAPTER}.ipynb"
-    kept = handed_in.read_bytes(), graded.read_bytes()
-    try:
-        handed_in.unlink()
-        graded.unlink()
-        found = {one.student: one.text for one in grades.findings(folder, "ps1")}
-        assert "was not handed in" in found["empty"]
-        assert "has not been autograded: nbgrader stopped before" in found["half"]
-        handed_in.write_text("{", encoding="utf-8")
-        found = {one.student: one.text for one in grades.findings(folder, "ps1")}
-        assert "is no notebook that can be read" in found["empty"]
-    finally:
-        handed_in.write_bytes(kept[0])
-        graded.write_bytes(kept[1])
-
-
-def test_deleted_cells_are_told_from_lost_marks(course):
-    folder, _, _ = course
-    handed_in = folder / "submitted" / "half" / "ps1" / f"{CHAPTER}.ipynb"
-    kept = handed_in.read_bytes()
-    notebook = nbformat.read(handed_in, as_version=4)
-    notebook.cells = [cell for cell in notebook.cells if not cell.metadata.get("nbgrader", {}).get("grade")]
-    nbformat.write(notebook, handed_in)
-    try:
-        texts = [one.text for one in grades.findings(folder, "ps1") if one.student == "half"]
-        assert [text[:19] for text in texts] == ["lacks 5 of 10 cells"]
-        assert [one for one in grades.repair(folder, "ps1") if one.student == "half"] == []
-    finally:
-        handed_in.write_bytes(kept)
-
-
-@pytest.fixture
-def handed_in(course):
-    """Return the notebook of a student who has solved all, which may be changed."""
-    folder, _, _ = course
-    path = folder / "submitted" / "perfect" / "ps1" / f"{CHAPTER}.ipynb"
-    kept = path.read_bytes()
-    yield folder, path, nbformat.read(path, as_version=4)
-    path.write_bytes(kept)
-
-
-def of_perfect(found: list[grades.Finding]) -> list[str]:
-    return [one.text for one in found if one.student == "perfect"]
-
-
-def test_copied_cells_are_reported_and_their_marks_taken_off(handed_in):
-    folder, path, notebook = handed_in
-    place = next(n for n, cell in enumerate(notebook.cells) if grades.grade_id_of(cell) == "straight_through")
-    notebook.cells.insert(place, nbformat.from_dict(notebook.cells[place] | {"id": "copy"}))
-    nbformat.write(notebook, path)
-    [text] = of_perfect(grades.findings(folder, "ps1"))
-    assert "has copies of cells with nbgrader's marks (straight_through)" in text
-    assert of_perfect(grades.repair(folder, "ps1")) == ["has lost them on 1 copies."]
-    assert of_perfect(grades.findings(folder, "ps1")) == []
-    cells = {cell.id: cell for cell in nbformat.read(path, as_version=4).cells}
-    assert grades.grade_id_of(cells["copy"]) == ""
-    assert grades.grade_id_of(notebook.cells[place + 1]) == "straight_through"
-
-
-def test_a_format_that_keeps_ids_elsewhere_is_read_and_repaired(handed_in):
-    folder, path, notebook = handed_in
-    for cell in notebook.cells:
-        cell.metadata = {"id": cell.pop("id")}  # as Colab saves it, and nbgrader's marks lost
-    notebook.nbformat_minor = 0
-    nbformat.write(notebook, path)
-    [text] = of_perfect(grades.findings(folder, "ps1"))
-    assert "has lost nbgrader's marks on 10 of 10 cells" in text
-    assert of_perfect(grades.repair(folder, "ps1")) == ["has its marks back on 10 cells."]
-    assert of_perfect(grades.findings(folder, "ps1")) == []
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "torch.allclose = lambda *a, **k: True",
-        "F.mse_loss = print",
-        "frame = sys._getframe(1)",
-        "inspect.currentframe().f_back",
-        "gc.get_objects()",
-        "check.__globals__",
-    ],
-)
-def test_cells_that_reach_into_what_judges_them_are_reported(handed_in, line):
-    folder, path, notebook = handed_in
-    notebook.cells.append(nbformat.v4.new_code_cell(line))
-    nbformat.write(notebook, path)
-    [text] = of_perfect(grades.findings(folder, "ps1"))
-    assert "has a cell that says" in text
-
-
-@pytest.mark.parametrize(
-    "solution", ["z_q = torch.where(z == 0, e, z)", "y = F.relu(x, inplace=False)", "k = torch.argmin(d, dim=1)"]
-)
-def test_ordinary_cells_are_not_reported(handed_in, solution):
-    folder, path, notebook = handed_in
-    notebook.cells.append(nbformat.v4.new_code_cell(solution))
-    nbformat.write(notebook, path)
-    assert of_perfect(grades.findings(folder, "ps1")) == []
 
 
 def test_an_archive_of_a_learning_platform_is_sorted_into_folders(course):
@@ -431,12 +285,6 @@ def test_an_answer_bound_to_its_name_in_another_way_counts():
     exec(cell.source, namespace)
     with pytest.raises(CheckFailed):
         exec(cell.source, namespace | {"straight_through": lambda z_e, e_k: z_e})
-
-
-def test_an_unknown_assignment_is_refused(course, capsys):
-    folder, _, _ = course
-    assert main(["grade-report", "--course", str(folder), "--assignment", "ps9"]) == 1
-    assert "must" in capsys.readouterr().err
 
 
 # --- the second bank
