@@ -1,7 +1,11 @@
 """A small course by hand: one assignment with two exercises and a question, and what students hand in."""
 
+import os
+import sys
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from unittest.mock import patch
 
 import nbformat
 from nbformat import NotebookNode
@@ -126,16 +130,18 @@ def put_into_gradebook(course: Path, points: dict[str, float]) -> None:
     """Give students points of 10 in a gradebook."""
     from nbgrader.api import Gradebook
 
-    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as book:
-        book.add_assignment("ps1")
-        book.add_notebook(NAME, "ps1")
-        book.add_grade_cell("first-check", NAME, "ps1", max_score=10, cell_type="code")
-        for student, reached in points.items():
-            book.add_student(student)
-            book.add_submission("ps1", student)
-            grade = book.find_grade("first-check", NAME, "ps1", student)
-            grade.auto_score = reached
-        book.db.commit()
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # nbgrader starts alembic by its name
+    with warnings.catch_warnings(), patch.dict(os.environ, PATH=path):
+        warnings.simplefilter("ignore")  # SQLAlchemy's, on how nbgrader adds a submission
+        with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as book:
+            book.add_assignment("ps1")
+            book.add_notebook(NAME, "ps1")
+            book.add_grade_cell("first-check", NAME, "ps1", max_score=10, cell_type="code")
+            for student, reached in points.items():
+                book.add_student(student)
+                book.add_submission("ps1", student)
+                book.find_grade("first-check", NAME, "ps1", student).auto_score = reached
+            book.db.commit()
 
 
 def graded(course: Path, student: str, *outputs: dict, made: NotebookNode | None = None) -> Path:

@@ -7,7 +7,7 @@ import ast
 import copy
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from vqvae_course.assignments.submission import bound_by, python_of
@@ -93,19 +93,21 @@ class Watch:
 
     def __init__(self, released: Iterable[str] = ()):
         self._names: dict[str, str | None] = {"check": CHECK[0]}
+        self._imports: set[str] = set()
         self._open: set[str] = set()
         for source in released:
             try:
-                visitor = _Visitor(source, self._names, frozenset())
+                visitor = _Visitor(source, self._names)
                 visitor.visit(python_of(source))
             except (SyntaxError, RecursionError):
                 continue
-            self._open |= visitor.taken
+            self._imports |= visitor.imports
+            self._open |= visitor.used
 
     def look(self, source: str) -> list[Reach]:
         """Return where the next code cell reaches too far."""
         try:
-            visitor = _Visitor(source, self._names, frozenset(self._open))
+            visitor = _Visitor(source, self._names, self._imports, self._open)
             visitor.visit(python_of(source))
         except (SyntaxError, RecursionError):  # it does not run either, so a look at its words must do
             return _by_words(source)
@@ -141,12 +143,19 @@ class _Scope(NamedTuple):
 class _Visitor(ast.NodeVisitor):
     """Follows what names stand for, and notes what reaches too far."""
 
-    def __init__(self, source: str, names: dict[str, str | None], is_open: frozenset[str]):
+    def __init__(
+        self,
+        source: str,
+        names: dict[str, str | None],
+        imports: Collection[str] = (),  # of the checks, which are open
+        is_open: Collection[str] = (),  # parts of the checks
+    ):
         self.found: set[Reach] = set()
-        self.taken: set[str] = set()  # of the checks
+        self.imports: set[str] = set()  # of the checks
+        self.used: set[str] = set()  # parts of the checks
         self._lines = source.replace("\r\n", "\n").split("\n")
         self._scopes = [_Scope(names)]
-        self._open = is_open
+        self._imports, self._open = imports, is_open
 
     def _say(self, node: ast.AST, why: str) -> None:
         line = self._lines[node.lineno - 1].strip() if node.lineno <= len(self._lines) else ""
@@ -201,8 +210,8 @@ class _Visitor(ast.NodeVisitor):
         if path in CHECK or within(path, CHECK):
             self._say(node, "uses check in another way than to call it")
         elif within(path, JUDGES):
-            self.taken.add(path)
-            if not within(path, self._open - sys.modules.keys()):
+            self.used.add(path)
+            if not within(path, self._open):
                 self._say(node, "reaches into what judges it")
         elif (place := within(path, FOREIGN)) and not within(path, (DISPLAY,)):
             self._say(node, FOREIGN[place])
@@ -211,8 +220,8 @@ class _Visitor(ast.NodeVisitor):
         if path in CHECK[:1]:
             return
         if within(path, JUDGES):
-            self.taken.add(path)
-            if path not in self._open:
+            self.imports.add(path)
+            if path not in self._imports:
                 self._say(node, "imports what judges it")
         elif (place := within(path, FOREIGN)) and not within(path, (DISPLAY,)):
             self._say(node, FOREIGN[place])
@@ -292,9 +301,8 @@ class _Visitor(ast.NodeVisitor):
         elif not ours and name in ("vars", "locals") and not arguments and len(self._scopes) == 1:
             self._say(node, BUILTINS["globals"])
         elif path and path.startswith("inspect.") and name in SOURCE_OF:
-            if not (first and within(first, self._open - sys.modules.keys())):
+            if not (first and within(first, self._open)):
                 self._say(node, "reads source that it was not given")
-                self.taken |= {first} if first else set()
         elif any(self._is_module(self._path(one)) for one in arguments) and (ours or name not in ONLY_LOOK):
             self._say(node, "hands a whole module to a function, which may change it")
         if not called_check:
@@ -330,7 +338,7 @@ class _Visitor(ast.NodeVisitor):
             return
         if reads and tree.body and isinstance(tree.body[0], ast.Expr):
             path = self._path(tree.body[0].value)
-            if path and within(path, ("vqvae_course",)) and not within(path, self._open - sys.modules.keys()):
+            if path and within(path, ("vqvae_course",)) and not within(path, self._open):
                 self._say(node, "reads source that it was not given")
             return
         self.visit(ast.increment_lineno(copy.deepcopy(tree), node.lineno - 1 + lower))
