@@ -1,11 +1,13 @@
 """``vqvae-course grade-report``: all scores of an assignment, and what they do not say."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from vqvae_course.cli.options import parse
 from vqvae_course.cli.run import say
+from vqvae_course.runtime import whole_file
 
 EXAMPLE = "vqvae-course grade-report --course course --assignment ps1"
 
@@ -17,32 +19,75 @@ class GradeReport:
     Attributes:
         course: Folder of the course, in which nbgrader runs.
         assignment: Its name.
-        repair: Give lost marks back to notebooks before reporting; autograde again afterwards.
+        repair: Mend submitted notebooks before reporting; autograde again afterwards.
+        alike: File for a page of HTML that shows answers which are the same side by side.
     """
 
     course: Path = Path("course")
     assignment: str = "ps1"
     repair: bool = False
+    alike: Path | None = None
+
+
+class Said(Protocol):
+    """A text about a notebook of a student."""
+
+    student: str
+    notebook: str
+    text: str
 
 
 def main(arguments: Sequence[str]) -> int:
     """Read the options and report; return 1 if something needs a look."""
     options = parse(GradeReport, arguments, "grade-report", EXAMPLE)
     try:
-        from vqvae_course.assignments import grades
+        from vqvae_course.assignments import alike, gradebook, looks
     except ImportError as error:
         raise ValueError(f"grade-report must find nbgrader ({error}): python -m pip install nbgrader") from error
-    course = options.course.expanduser()
-    repaired = grades.repair(course, options.assignment) if options.repair else []
-    for one in repaired:
-        say(f"{one.student}: {one.notebook} {one.text}")
-    for score in grades.scores(course, options.assignment):
-        waiting = ", a written answer waits for you" if score.waiting else ""
-        say(f"{score.student}: {score.notebook} {score.points:g} of {score.possible:g} points{waiting}")
-    found = grades.findings(course, options.assignment)
-    for one in found:
-        say(f"LOOK  {one.student}: {one.notebook} {one.text}")
+    course, assignment = options.course.expanduser(), options.assignment
+    repaired = repair(course, assignment) if options.repair else 0
+    found, notes = looks.findings(course, assignment), looks.notes(course, assignment)
+    groups, published = alike.alike(course, assignment), alike.published(course, assignment)
+    if looks.was_graded(course, assignment):
+        for score in gradebook.scores(course, assignment):
+            waiting = ", a written answer waits for you" if score.waiting else ""
+            say(f"{score.student}: {score.notebook} {score.points:g} of {score.possible:g} points{waiting}")
+    else:
+        say(f"Nothing was graded yet. To grade, in {course}: nbgrader autograde {assignment}")
+    say_all(*(f"NOTE  {group}." for group in published), *lines("NOTE  ", notes))
+    say_all(*(f"ALIKE  {group}" for group in groups))
+    say_all(*lines("LOOK  ", found))
+    if options.alike:
+        with whole_file(options.alike.expanduser()) as file:
+            file.write(alike.page(groups, f"Answers that are alike in {assignment}").encode())
+        say(f"{len(groups)} groups of answers side by side: {options.alike}")
     if repaired:
-        say(f"Scores are from before the repair. Now, in {course}: nbgrader autograde {options.assignment} --force")
+        say(f"Scores are from before the repair. Now, in {course}: nbgrader autograde {assignment} --force")
     say(f"{len(found)} things to look at." if found else "Nothing odd.")
     return 1 if found or repaired else 0
+
+
+def repair(course: Path, assignment: str) -> int:
+    """Say what will be repaired and what cannot be, do it, say what was done, and return how much that was."""
+    from vqvae_course.assignments.repair import carry_out, plan_repair
+
+    changes = plan_repair(course, assignment)
+    to_do = [change for change in changes if change.content is not None]
+    cannot = [change for change in changes if change.content is None]
+    say("To be repaired:" if to_do else "Nothing can be repaired." if cannot else "Nothing to repair.")
+    say_all(*lines("  ", to_do), *lines("CANNOT  ", cannot))
+    done, failed = carry_out(course, changes)
+    say_all(*(["Repaired; what was handed in is kept under as_handed_in:"] if done else []), *lines("  ", done))
+    say_all(*lines("FAILED  ", failed))
+    return len(done) + len(failed)
+
+
+def say_all(*some: str) -> None:
+    """Print lines, and nothing where there are none."""
+    if some:
+        say(*some)
+
+
+def lines(mark: str, said: Iterable[Said]) -> list[str]:
+    """Return texts about notebooks as lines."""
+    return [f"{mark}{one.student}: {one.notebook} {one.text}" for one in said]
