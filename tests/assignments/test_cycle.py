@@ -1,8 +1,7 @@
 """A class from the notebook to the grades, with nbgrader itself: the straight way and all that goes wrong on it."""
 
 import csv
-import os
-import subprocess
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 pytest.importorskip("nbgrader")
 
 from tests.assignments.pages import ROOT, solutions_of
+from vqvae_course.assignments.programs import open_gradebook, run_nbgrader
 from vqvae_course.cli import main
 
 STEM = "03_straight_through"
@@ -47,18 +47,9 @@ NAMES = {
 }
 
 
-def nbgrader(course: Path, *words: str) -> str:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # nbgrader starts alembic by its name
-    done = subprocess.run(
-        [sys.executable, "-m", "nbgrader", *words],
-        cwd=course,
-        env=os.environ | {"PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def nbgrader(course: Path, *words: str) -> None:
+    done = run_nbgrader(course, words)
     assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout + done.stderr
 
 
 def answered(released, answers: dict[str, str]):
@@ -112,10 +103,9 @@ def submissions(released, solutions: dict[str, str]) -> dict[str, bytes]:
 def course(tmp_path_factory):
     """Return a course that was assigned, released, handed in as platforms give it, collected, mended and graded."""
     folder = tmp_path_factory.mktemp("class") / "course"
-    options = ["--only-exercises", "--notebooks", str(ROOT / "notebooks"), "--out", str(folder / "source" / "ps1")]
-    assert main(["assign", "--exercises", "3.1,3.2,3.5", *options]) == 0
+    assert main(["assign", "--exercises", "3.1,3.2,3.5", *options(folder)]) == 0
     config = folder / "nbgrader_config.py"
-    config.write_text(config.read_text(encoding="utf-8").replace("timeout = 120", "timeout = 30"), encoding="utf-8")
+    config.write_text(config.read_text(encoding="utf-8").replace("timeout = 120", "timeout = 20"), encoding="utf-8")
     assert main(["release", "--course", str(folder), "--due", "2026-01-30 20:45 +00:00"]) == 0
     released = nbformat.read(folder / "release" / "ps1" / f"{STEM}.ipynb", 4)
     solutions = solutions_of(nbformat.read(ROOT / "notebooks" / f"{STEM}.ipynb", 4))
@@ -170,14 +160,44 @@ def test_a_class(course, capsys):
         "absent": None,
     }
     capsys.readouterr()
-    main(["grade-report", *where, *roster])
+    assert main(["grade-report", *where, *roster]) == 1
     said = capsys.readouterr().out
-    assert "late" in said
-    assert "absent" in said
+    assert "MISSING  absent handed in nothing." in said
+    assert f"LATE     late: {STEM}, as the platform says." in said
+    assert f"LATE     piet_de_vries: {STEM}, 15 minutes after the time to hand in." in said
+    assert re.search(r"NOTE  piet_de_vries: .* syntax error in the answer to RoundSTE", said)
+    assert re.search(r"LOOK  looper: .* ended .*cell", said) or "LOOK  looper" in said
+    assert not re.search(r"LOOK  (jan_de_vries|a\.smith|late|marie-claire|bom|copied|stripped|half|printer):", said)
+
+    nbgrader(course, "generate_feedback", "ps1", "--student", "borrower")
+    (page,) = (course / "feedback" / "borrower" / "ps1").glob("*.html")
+    feedback = page.read_text(encoding="utf-8")
+    assert "the package&#39;s own straight_through" in feedback or "the package's own straight_through" in feedback
+    for word in ("HIDDEN TESTS", "grade_again", str(Path(sys.prefix)), str(course)):
+        assert word not in feedback
+
+    by_hand(course, "half", "ste_bias", 1.5)
+    assert main(["assign", "--exercises", "3.1,3.5", *options(course), "--replace"]) == 0
+    assert main(["release", *where]) == 0
+    assert main(["autograde", *where, "--students", "jan_de_vries,half,piet_de_vries", "--force"]) == 0
+    again = earned(course, roster)
+    assert again == points | {"piet_de_vries": 3, "borrower": 2, "hostile": 2, "half": 3.5}
+
+
+def by_hand(course: Path, student: str, name: str, given: float) -> None:
+    """Give points as a person does in the formgrader."""
+    with open_gradebook(course / "gradebook.db") as book:
+        grade = book.find_grade(f"{name}-check", STEM, "ps1", student)
+        grade.manual_score, grade.needs_manual_grade = given, False
+        book.db.commit()
+
+
+def options(course: Path) -> list[str]:
+    return ["--only-exercises", "--notebooks", str(ROOT / "notebooks"), "--out", str(course / "source" / "ps1")]
 
 
 def earned(course: Path, roster: list[str]) -> dict[str, float | None]:
     table = course.parent / "results.csv"
-    main(["grade-report", "--course", str(course), "--assignment", "ps1", *roster, "--csv", str(table)])
+    assert main(["results", "--course", str(course), "--assignment", "ps1", *roster, "--out", str(table)]) == 0
     with table.open(encoding="utf-8-sig", newline="") as file:
         return {row["id"]: float(row["points"]) if row["points"] else None for row in csv.DictReader(file)}

@@ -280,6 +280,6 @@ def test_the_command_says_what_it_will_do_and_what_it_did(course, capsys):
     said = "  alice: 03_small has its marks back on 5 cells."
     assert lines.index("To be repaired:") < lines.index(said) < lines.index(said, lines.index(said) + 1)
     assert any(line.startswith("CANNOT  bob: 03_small cannot be repaired: it is an empty file") for line in lines)
-    assert any("autograde ps1 --force" in line for line in lines)
+    assert any("--assignment ps1 --force" in line for line in lines)
     main(arguments)
     assert "Nothing can be repaired." in capsys.readouterr().out

@@ -34,7 +34,7 @@ def scores(course: Path, assignment: str) -> list[Score]:
     """
     place = course / "gradebook.db"
     if not place.exists():
-        raise ValueError(f"course must hold a gradebook.db, and {course} does not: run nbgrader autograde first")
+        raise ValueError(f"course must hold a gradebook.db, and {course} does not: release and autograde first")
     try:
         with Gradebook(f"sqlite:///{place}") as book:
             return [

@@ -4,7 +4,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -74,6 +74,14 @@ class Ours:
         is_open = tuple(cell.source for cell in released.cells if cell.cell_type == "code" and not is_check(cell))
         return cls(released, frozenset(plain(cell.source) for cell in code), is_open)
 
+    def and_of(self, handout: Path) -> "Ours":
+        """Return the same with the cells of what one student alone was handed out, if that was so (variants)."""
+        try:
+            cells = read(handout).cells
+        except (FileNotFoundError, Unreadable):
+            return self
+        return replace(self, cells=self.cells | {plain(cell.source) for cell in cells if cell.cell_type == "code"})
+
 
 def findings(course: Path, assignment: str) -> list[Finding]:
     """Return what somebody has to look at in the submissions of an assignment, before and after grading.
@@ -124,7 +132,8 @@ def _handed_in(course: Path, assignment: str) -> Iterator[Finding]:
         if name not in ours:
             ours[name] = Ours.of(course, assignment, name)
         student = folder.parent.name
-        look = _Look(folder, name, ours[name], mend, scored(student, name))
+        own = ours[name].and_of(course / "handout" / assignment / student / f"{name}.ipynb")
+        look = _Look(folder, name, own, mend, scored(student, name))
         for text in look.all():
             yield Finding(student, name, text, isinstance(text, Note))
         if folder not in seen:
@@ -260,8 +269,8 @@ class _Look:
         if copied := copies(notebook, self.ours.released):
             yield (
                 f"has copies of cells with nbgrader's marks ({', '.join(sorted(set(map(grade_id_of, copied))))}). "
-                "nbgrader calls that an old format and stops there, so nobody behind this student is graded. Take the "
-                f"marks off the copies with {self.mend}, then autograde again."
+                "nbgrader calls that an old format and grades nothing of it. Take the marks off the copies with "
+                f"{self.mend}, then autograde again."
             )
 
     def _reaches(self, notebook: NotebookNode) -> Iterator[str]:
@@ -337,8 +346,8 @@ def _after_grading(path: Path, handed_in: NotebookNode, scored: str) -> Iterator
         graded = read(path, outputs=True)
     except FileNotFoundError:
         yield (
-            "has not been autograded: nbgrader stopped before, at a student above, or the kernel died on the way (an "
-            "answer may have ended the process). Autograde this student alone, with --student, to see which."
+            "has not been autograded: nbgrader could not read it, or the kernel died on the way (an answer may have "
+            "ended the process). Autograde this student alone, with --students, to see which."
         )
         return
     except Unreadable:

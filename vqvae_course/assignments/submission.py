@@ -58,11 +58,21 @@ def submissions(course: Path, assignment: str) -> list[tuple[Path, str]]:
     Raises:
         ValueError: If there is no such assignment.
     """
+    names = notebooks_of(course, assignment)
+    folders = [student / assignment for student in sorted((course / "submitted").glob("*"))]
+    return [(folder, name) for folder in folders if folder.exists() for name in names]
+
+
+def notebooks_of(course: Path, assignment: str) -> list[str]:
+    """Return the names of the notebooks of an assignment.
+
+    Raises:
+        ValueError: If it has none.
+    """
     names = sorted(path.stem for path in (course / "source" / assignment).glob("*.ipynb"))
     if not names:
         raise ValueError(f"course must hold source/{assignment} with notebooks, and {course} does not")
-    folders = [student / assignment for student in sorted((course / "submitted").glob("*"))]
-    return [(folder, name) for folder in folders if folder.exists() for name in names]
+    return names
 
 
 def bytes_of(path: Path) -> bytes:

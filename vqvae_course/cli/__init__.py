@@ -38,7 +38,7 @@ from vqvae_course.sources import DataUnavailable
 
 COMMANDS = (
     *("train", "encode", "train-prior", "sample", "reconstruct", "evaluate", "export"),
-    *("assign", "release", "collect", "autograde", "grade-report", "variants"),
+    *("assign", "release", "collect", "autograde", "grade-report", "results", "variants"),
 )
 EXPECTED = (ValueError, FileNotFoundError, DataUnavailable, FloatingPointError, OSError, PeerLost)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from vqvae_course.assignments.roster import read_roster
 from vqvae_course.cli.options import parse
 from vqvae_course.cli.run import say
 from vqvae_course.runtime import whole_file
@@ -19,12 +20,14 @@ class GradeReport:
     Attributes:
         course: Folder of the course, in which nbgrader runs.
         assignment: Its name.
+        students: The class as CSV, as for collect: then those who handed in nothing are named too.
         repair: Mend submitted notebooks before reporting; autograde again afterwards.
         alike: File for a page of HTML that shows answers which are the same side by side.
     """
 
     course: Path = Path("course")
     assignment: str = "ps1"
+    students: Path | None = None
     repair: bool = False
     alike: Path | None = None
 
@@ -42,6 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parse(GradeReport, arguments, "grade-report", EXAMPLE)
     try:
         from vqvae_course.assignments import alike, gradebook, looks
+        from vqvae_course.assignments.roll import roll
     except ImportError as error:
         raise ValueError(f"grade-report must find nbgrader ({error}): python -m pip install nbgrader") from error
     course, assignment = options.course.expanduser(), options.assignment
@@ -53,7 +57,8 @@ def main(arguments: Sequence[str]) -> int:
             waiting = ", a written answer waits for you" if score.waiting else ""
             say(f"{score.student}: {score.notebook} {score.points:g} of {score.possible:g} points{waiting}")
     else:
-        say(f"Nothing was graded yet. To grade, in {course}: nbgrader autograde {assignment}")
+        say(f"Nothing was graded yet. To grade: vqvae-course autograde --course {course} --assignment {assignment}")
+    say_all(*roll(course, assignment, read_roster(options.students.expanduser()) if options.students else None))
     say_all(*(f"NOTE  {group}." for group in published), *lines("NOTE  ", notes))
     say_all(*(f"ALIKE  {group}" for group in groups))
     say_all(*lines("LOOK  ", found))
@@ -62,7 +67,8 @@ def main(arguments: Sequence[str]) -> int:
             file.write(alike.page(groups, f"Answers that are alike in {assignment}").encode())
         say(f"{len(groups)} groups of answers side by side: {options.alike}")
     if repaired:
-        say(f"Scores are from before the repair. Now, in {course}: nbgrader autograde {assignment} --force")
+        again = f"vqvae-course autograde --course {course} --assignment {assignment} --force"
+        say(f"Scores are from before the repair. Now: {again}")
     say(f"{len(found)} things to look at." if found else "Nothing odd.")
     return 1 if found or repaired else 0
 

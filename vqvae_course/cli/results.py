@@ -1,0 +1,68 @@
+"""``vqvae-course results``: the points of a class as a table, also in the form that Canvas or Moodle takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vqvae_course.assignments.roster import read_roster
+from vqvae_course.cli.options import parse
+from vqvae_course.cli.run import say
+
+EXAMPLE = "vqvae-course results --course course --assignment ps1 --students students.csv --out results.csv"
+
+
+@dataclass(frozen=True)
+class Results:
+    """Write the points of a class into a CSV file.
+
+    Attributes:
+        course: Folder of the course, in which nbgrader runs.
+        assignment: Its name.
+        students: The class as CSV, as for collect; none takes all who have been graded.
+        canvas: A gradebook exported from Canvas: fill this assignment's column, for an import.
+        moodle: A grading worksheet exported from Moodle: fill the grades, to upload it again.
+        column: What the assignment is called in Canvas, if not as here.
+        out: The file to be written; the exported one is not touched.
+        waiting: Write it although written answers wait for points.
+    """
+
+    course: Path = Path("course")
+    assignment: str = "ps1"
+    students: Path | None = None
+    canvas: Path | None = None
+    moodle: Path | None = None
+    column: str | None = None
+    out: Path = Path("results.csv")
+    waiting: bool = False
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Read the options and write the table."""
+    options = parse(Results, arguments, "results", EXAMPLE)
+    try:
+        from vqvae_course.assignments.roll import late_ones
+        from vqvae_course.assignments.table import fill_canvas, fill_moodle, results, write_own
+    except ImportError as error:
+        raise ValueError(f"results must find nbgrader ({error}): python -m pip install nbgrader") from error
+    if options.canvas and options.moodle:
+        raise ValueError("results must be for one platform, got --canvas and --moodle")
+    course, name, out = options.course.expanduser(), options.assignment, options.out.expanduser()
+    exported = options.canvas or options.moodle
+    if exported and exported.expanduser().resolve() == out.resolve():
+        raise ValueError(f"out must be another file than the exported one, got {options.out} for both")
+    listed = options.students or exported
+    roster = read_roster(listed.expanduser()) if listed else None
+    found = results(course, name, roster, late_ones(course, name))
+    if (waiting := [one.student.id for one in found if one.waiting]) and not options.waiting:
+        raise ValueError(
+            f"results must be complete, and written answers wait for points of {', '.join(waiting)}: give them in the "
+            "formgrader, or add --waiting to write what there is"
+        )
+    entries = len([one for one in found if one.total is not None])
+    if options.canvas:
+        entries = fill_canvas(options.canvas.expanduser(), out, options.column or name, found)
+    elif options.moodle:
+        entries = fill_moodle(options.moodle.expanduser(), out, found)
+    else:
+        write_own(out, found)
+    say(f"{out}: {entries} of {len(found)} students have points.")
