@@ -36,6 +36,17 @@ stripped,Strip Ped,,,
 half,Hal F,,,
 absent,Ab Sent,,,
 """
+ALIKE = ("a.smith", "late", "marie-claire")  # hand in what others do: they are collected, and for once not graded
+FORWARD_ALONE = """\
+class RoundSTE(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, step):
+        return (x / step).round() * step
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 2 * gradient, None
+"""
 # Where each hands in, as the platforms write it: students' own file names are {} below
 NAMES = {
     "jan_de_vries": "ps1_jan_de_vries_attempt_2026-01-30-20-30-10_{}.ipynb",
@@ -80,7 +91,7 @@ def submissions(released, solutions: dict[str, str]) -> dict[str, bytes]:
     made["piet_de_vries"] = answered(
         released, {"straight_through": done["straight_through"], "RoundSTE": "def RoundSTE(:"}
     )
-    made["half"] = answered(released, {"straight_through": "def straight_through(z_e, e_k):\n    return e_k.detach()"})
+    made["half"] = answered(released, {"RoundSTE": FORWARD_ALONE})
     made["borrower"] = answered(released, {"straight_through": "from vqvae_course.quantize import straight_through"})
     made["piper"] = before_the_exercises(everything(), "%pip install -q a-package-that-nobody-has-made")
     made["looper"] = before_the_exercises(everything(), "while True:\n    pass")
@@ -125,9 +136,8 @@ def test_a_class(course, capsys):
 
     main(["collect", *where, *roster, "--timezone", "UTC"])
     said = capsys.readouterr().out
-    assert sorted(path.name for path in (course / "submitted").iterdir()) == sorted(
-        line.split(",")[0] for line in ROSTER.splitlines()[1:] if "absent" not in line
-    )
+    submitted = sorted(path.name for path in (course / "submitted").iterdir())
+    assert submitted == sorted(line.split(",")[0] for line in ROSTER.splitlines()[1:] if "absent" not in line)
     assert "absent" in said
 
     assert main(["grade-report", *where]) == 1  # before anything was graded
@@ -137,26 +147,27 @@ def test_a_class(course, capsys):
     assert main(["grade-report", *where, "--repair"]) == 1
     capsys.readouterr()
 
-    assert main(["autograde", *where, "--jobs", "2"]) == 1
+    graded = ",".join(name for name in submitted if name not in ALIKE)
+    assert main(["autograde", *where, "--jobs", "2", "--students", graded]) == 1
     said = capsys.readouterr().out
     assert "empty: " in said  # nobody can grade that, and it stops no other
     points = earned(course, roster)
     assert points == {
         "jan_de_vries": 6,
         "piet_de_vries": 1,
-        "a.smith": 6,
-        "marie-claire": 6,
+        "a.smith": None,
+        "marie-claire": None,
         "bom": 6,
         "empty": None,
         "copied": 6,
-        "late": 6,
+        "late": None,
         "piper": 6,
         "borrower": 0,
         "looper": 6,
         "printer": 6,
         "hostile": 0,
         "stripped": 6,
-        "half": 0.5,
+        "half": 1,
         "absent": None,
     }
     capsys.readouterr()
@@ -166,8 +177,7 @@ def test_a_class(course, capsys):
     assert f"LATE     late: {STEM}, as the platform says." in said
     assert f"LATE     piet_de_vries: {STEM}, 15 minutes after the time to hand in." in said
     assert re.search(r"NOTE  piet_de_vries: .* syntax error in the answer to RoundSTE", said)
-    assert re.search(r"LOOK  looper: .* ended .*cell", said) or "LOOK  looper" in said
-    assert not re.search(r"LOOK  (jan_de_vries|a\.smith|late|marie-claire|bom|copied|stripped|half|printer):", said)
+    assert not re.search(r"LOOK  (jan_de_vries|bom|copied|stripped|half|looper|printer):", said)
 
     nbgrader(course, "generate_feedback", "ps1", "--student", "borrower")
     (page,) = (course / "feedback" / "borrower" / "ps1").glob("*.html")
@@ -179,8 +189,10 @@ def test_a_class(course, capsys):
     by_hand(course, "half", "ste_bias", 1.5)
     assert main(["assign", "--exercises", "3.1,3.5", *options(course), "--replace"]) == 0
     assert main(["release", *where]) == 0
-    assert main(["autograde", *where, "--students", "jan_de_vries,half,piet_de_vries", "--force"]) == 0
-    again = earned(course, roster)
+    assert main(["autograde", *where, "--students", "half,piet_de_vries", "--force"]) == 0
+    assert main(["results", *where, *roster, "--out", str(course.parent / "early.csv")]) == 1
+    assert "half wait for you" in capsys.readouterr().err  # what was given by hand is to be looked at again
+    again = earned(course, [*roster, "--waiting"])
     assert again == points | {"piet_de_vries": 3, "borrower": 2, "hostile": 2, "half": 3.5}
 
 

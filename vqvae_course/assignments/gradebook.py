@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbgrader.api import Gradebook
+from nbgrader.api import Gradebook, SubmittedNotebook
 from sqlalchemy.exc import SQLAlchemyError
 
 
@@ -26,8 +26,13 @@ class Score:
     waiting: bool
 
 
+def is_graded(part: SubmittedNotebook) -> bool:
+    """Whether a notebook has points, be it 0. nbgrader makes room for them before it grades, and may fail then."""
+    return any(grade.auto_score is not None or grade.manual_score is not None for grade in part.grades)
+
+
 def scores(course: Path, assignment: str) -> list[Score]:
-    """Return what is in nbgrader's gradebook.
+    """Return what is in nbgrader's gradebook of all that was graded.
 
     Raises:
         ValueError: If there is no gradebook yet, or none that can be read.
@@ -41,6 +46,7 @@ def scores(course: Path, assignment: str) -> list[Score]:
                 Score(one.student.id, part.name, part.score, part.max_score, part.needs_manual_grade)
                 for one in book.assignment_submissions(assignment)
                 for part in one.notebooks
+                if is_graded(part)
             ]
     except SQLAlchemyError as error:
         raise ValueError(f"{place} must be a gradebook of this version of nbgrader, and cannot be read") from error

@@ -10,6 +10,7 @@ from nbgrader.api import Assignment, Comment, Grade, Gradebook, Notebook, Submit
 from nbgrader.utils import is_grade, is_locked, is_solution, is_task
 
 from vqvae_course.assignments.convert import marked
+from vqvae_course.assignments.gradebook import is_graded
 from vqvae_course.runtime import whole_file
 
 NO_LONGER = "# {name} is no longer part of this assignment. Its points count for everybody."
@@ -88,16 +89,12 @@ def complete_submissions(book: Gradebook, known: Assignment, everybody: set[tupl
                 if grade is None:
                     grade = Grade(cell_id=cell.id, notebook_id=part.id, auto_score=0.0, needs_manual_grade=False)
                     book.db.add(grade)
-                if (notebook.name, cell.name) in everybody and _was_handed_in(part):
+                if (notebook.name, cell.name) in everybody and is_graded(part):
                     grade.auto_score, grade.manual_score, grade.needs_manual_grade = cell.max_score, None, False
             for cell in (*notebook.solution_cells, *notebook.task_cells):
                 if cell.id not in commented:
                     book.db.add(Comment(cell_id=cell.id, notebook_id=part.id))
     book.db.commit()
-
-
-def _was_handed_in(part: SubmittedNotebook) -> bool:
-    return any(grade.auto_score is not None or grade.manual_score is not None for grade in part.grades)
 
 
 def follow(course: Path, assignment: str) -> list[Path]:

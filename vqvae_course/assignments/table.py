@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nbgrader.api import MissingEntry
 
+from vqvae_course.assignments.gradebook import is_graded
 from vqvae_course.assignments.programs import open_gradebook
 from vqvae_course.assignments.roster import Student, folded, of_canvas, of_moodle, read_lines
 from vqvae_course.runtime import whole_file
@@ -74,16 +75,17 @@ def results(
 
 
 def _result(student: Student, graded: object, possible: float, marked_late: bool) -> Result:
-    if graded is None:
+    parts = [part for part in graded.notebooks if is_graded(part)] if graded else []
+    if not parts:
         return Result(student, {}, possible, None, None, marked_late, False)
     return Result(
         student,
-        {part.name: part.score for part in graded.notebooks},
+        {part.name: part.score for part in parts},
         possible,
         graded.timestamp and graded.timestamp.replace(tzinfo=UTC),
         timedelta(seconds=graded.total_seconds_late) or None,
         marked_late,
-        graded.needs_manual_grade,
+        any(part.needs_manual_grade for part in parts),
     )
 
 

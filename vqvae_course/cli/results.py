@@ -23,7 +23,7 @@ class Results:
         moodle: A grading worksheet exported from Moodle: fill the grades, to upload it again.
         column: What the assignment is called in Canvas, if not as here.
         out: The file to be written; the exported one is not touched.
-        waiting: Write it although written answers wait for points.
+        waiting: Write it although points of some students wait for a person.
     """
 
     course: Path = Path("course")
@@ -55,8 +55,8 @@ def main(arguments: Sequence[str]) -> None:
     found = results(course, name, roster, late_ones(course, name))
     if (waiting := [one.student.id for one in found if one.waiting]) and not options.waiting:
         raise ValueError(
-            f"results must be complete, and written answers wait for points of {', '.join(waiting)}: give them in the "
-            "formgrader, or add --waiting to write what there is"
+            f"results must be complete, and {', '.join(waiting)} wait for you: written answers have no points yet, or "
+            "points given by hand must be saved again after a regrade. Do that in the formgrader, or add --waiting"
         )
     entries = len([one for one in found if one.total is not None])
     if options.canvas:
