@@ -54,8 +54,8 @@ class Written(NamedTuple):
 def main(arguments: Sequence[str]) -> None:
     """Read the options, export, compare with torch, and write the files."""
     options = parse(Export, arguments, "export", EXAMPLE)
-    need_exporter()
     trained = open_trained(options.out, torch.device("cpu"))
+    need_exporter()
     run, model = trained.run, trained.model
     with run.claimed():
         say(f"Exporting the {type(model).__name__} of {run / 'model.pt'}, trained for {trained.updates:,} updates.")
