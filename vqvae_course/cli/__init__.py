@@ -16,9 +16,9 @@ Each says what to run next. `vqvae-course COMMAND --help` shows all options of a
 
   torchrun --nproc_per_node=2 -m vqvae_course train --data glyphs --out runs/glyphs
 
-For those who teach, in this order: `assign` turns notebooks into nbgrader assignments, `release` makes the students'
-version, `collect` sorts what a learning platform gives you, `autograde` grades, `grade-report` says what grades keep
-silent.
+For those who teach, in this order: `assign` turns notebooks into nbgrader assignments, `release` makes what students
+get, `collect` sorts what a learning platform gives you, `autograde` grades, `grade-report` says what grades keep
+silent, `results` writes them into tables. `variants` makes an examination with other numbers for every student.
 """
 
 import errno
