@@ -63,7 +63,7 @@ site: $(INSTALLED)  ## the book from the stored outputs, as published; warnings,
 	$(BIN)/python -m tools.check_links _build/site/_build/html
 
 browser: site  ## every page of that book in a browser, and a notebook in JupyterLab; skipped where there is no Chromium
-	$(BIN)/python -m pytest -m browser tests/test_browser.py tests/test_jupyterlab.py
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m browser tests/test_browser.py tests/test_jupyterlab.py
 
 links: $(INSTALLED)  ## follow every external link; needs the network, and is no part of make test
 	$(BIN)/jupyter-book build . --builder linkcheck --path-output _build/links -q

@@ -18,7 +18,7 @@ import pytest
 
 playwright = pytest.importorskip("playwright.sync_api")
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("jupyterlab")]  # one server for all of it
 
 ROOT = Path(__file__).parents[1]
 NAME = "05_training_a_vqvae.ipynb"  # it trains, with progress bars, has a slider, and every kind of output
