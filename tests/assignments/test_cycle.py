@@ -26,7 +26,7 @@ marie-claire,Marie-Claire Dubois,,,555
 bom,Bo Mark,,,
 empty,Em Pty,,,
 copied,Co Pied,,,
-late,La Te,,88,
+late,Ma Late,,88,
 piper,Pi Per,,,
 borrower,Bor Rower,,,
 looper,Loo Per,,,
@@ -52,7 +52,7 @@ NAMES = {
     "jan_de_vries": "ps1_jan_de_vries_attempt_2026-01-30-20-30-10_{}.ipynb",
     "piet_de_vries": "ps1_piet_de_vries_attempt_2026-01-30-21-00-00_{}.ipynb",
     "a.smith": "smithanna_77_4001_{}-1.ipynb",
-    "late": "tela_LATE_88_4002_{}.ipynb",
+    "late": "latema_LATE_88_4002_{}.ipynb",
     "marie-claire": "Marie-Claire Dubois_555_assignsubmission_file/{}.ipynb",
     "borrower": "borrower/{} (1).ipynb",
 }
