@@ -217,7 +217,7 @@ def test_the_next_picture_takes_the_place_of_one_that_cannot_be_read(tmp_path, w
     replaced = {2: 4, 3: 4, 5: 0}  # the last is followed by the first
     for found in read:
         assert found == [replaced.get(n, n) for n in torch.randperm(6, generator=orders).tolist()]
-    texts = [str(warning.message) for warning in caught]
+    texts = [str(warning.message) for warning in caught if warning.category is UserWarning]
     for n in (2, 3, 5):  # once each, though 2 leads to 3, and there were two passes
         [text] = [text for text in texts if f"{n:02}.png" in text]
         assert "is not a picture that can be read" in text
@@ -241,7 +241,7 @@ def test_sixteen_in_a_row_end_the_run_and_fifteen_do_not(tmp_path, workers):
     with pytest.warns(UserWarning, match="takes its place") as caught:
         batch = next(FolderStream(folder, SIZE, 20, workers=workers))
     assert sorted(shades(batch.x)) == [0, 1, *[17] * 16, 18, 19]
-    assert len(caught) == 15
+    assert sum(warning.category is UserWarning for warning in caught) == 15
     (folder / "train" / "all" / "17.png").write_bytes(b"")
     with pytest.raises(DataUnavailable, match=r"^16 pictures in a row cannot be read\. The last of them: .*17\.png"):
         next(FolderStream(folder, SIZE, 20, workers=workers))
@@ -399,7 +399,7 @@ def test_parts_leave_out_what_cannot_be_read(tmp_path, workers):
     with pytest.warns(UserWarning, match="It is left out") as caught:
         parts = list(stream_parts(folder, workers=workers, part=2))
     assert [shades(part.images) for part in parts] == [[0], [2, 3], [6]]  # of the third part nothing was left
-    assert len(caught) == 3
+    assert sum(warning.category is UserWarning for warning in caught) == 3
 
 
 def test_parts_of_mixed_sizes_are_refused_even_if_the_first_picture_cannot_be_read(pets):

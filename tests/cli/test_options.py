@@ -1,4 +1,5 @@
 import dataclasses
+import inspect
 import io
 import re
 import shlex
@@ -56,8 +57,8 @@ def is_parsed(outcome) -> bool:
 
 def described(kind: type) -> dict[str, str]:
     """Return what the docstring of a dataclass says of each field."""
-    text = kind.__doc__.partition("Attributes:\n")[2]
-    parts = re.split(r"^ {8}(\w+): ", text, flags=re.MULTILINE)
+    text = inspect.getdoc(kind).partition("Attributes:\n")[2]  # Python 3.13 keeps docstrings without indentation
+    parts = re.split(r"^ {4}(\w+): ", text, flags=re.MULTILINE)
     return {name: one_line(said) for name, said in zip(parts[1::2], parts[2::2], strict=True)}
 
 
