@@ -64,10 +64,21 @@ def test_a_gradebook_that_another_process_writes_to_is_tried_again(nbgrader, tmp
     assert len(program.asked) == 2
 
 
+def test_what_cannot_be_graded_takes_no_other_notebook_with_it(nbgrader, tmp_path):
+    folder = tmp_path / "submitted" / "bob" / "ps1"
+    folder.mkdir(parents=True)
+    for name in ("02_x", "03_y"):
+        (folder / f"{name}.ipynb").write_text("{}", encoding="utf-8")
+    program = nbgrader(bob=["Traceback\nNotJSONError: it broke\nERROR see above", "", "NotJSONError: it broke"])
+    (done,) = autograde(tmp_path, "ps1", ["bob"], 1, force=False)
+    assert done.problem == "03_y: NotJSONError: it broke"
+    assert len(program.asked) == 3
+
+
 def test_an_end_without_a_word_is_still_a_problem(nbgrader, tmp_path):
     nbgrader(alice=["Killed"])
     (done,) = autograde(tmp_path, "ps1", ["alice"], 1, force=False)
-    assert done.problem == "nbgrader ended with status 1"
+    assert done.problem == "Killed"
 
 
 @pytest.fixture

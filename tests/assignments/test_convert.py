@@ -115,6 +115,7 @@ def test_minutes_and_points_are_those_of_what_was_chosen():
     text = text_of(convert(original(), numbers=["3.1", "3.5"]))
     assert "exercises 20 minutes." in text
     assert "2 exercises of about 20 minutes, worth 4 points" in text
+    assert "never stops the notebook" not in text  # a check that is worth points does
 
 
 def test_links_lead_to_the_published_book():
@@ -217,7 +218,7 @@ def test_every_notebook_can_be_given_an_exercise_of_the_second_bank_and_a_writte
         assert "No solution of this exercise is published" in stub.source
         assert test.source.startswith("import vqvae_course.checks.bank")
         assert question.metadata.nbgrader.locked
-        assert "=== BEGIN MARK SCHEME ===" in question.source
+        assert question.source.count("=== BEGIN MARK SCHEME ===") == 1
         marks = written.metadata.nbgrader
         assert marks.grade
         assert marks.solution

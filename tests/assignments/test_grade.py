@@ -1,6 +1,12 @@
 """The points that a check's cell gives: whole, half, none, and none for what is not the student's own."""
 
+import cProfile
 import functools
+import logging
+import operator
+import sys
+import types
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +18,7 @@ from vqvae_course.assignments import hidden
 from vqvae_course.assignments.convert import check_cell
 from vqvae_course.assignments.grade import grade
 from vqvae_course.checks import own, report, straight_through
+from vqvae_course.checks.answer import Mistake
 from vqvae_course.checks.report import EXERCISES, CheckFailed
 
 
@@ -95,8 +102,94 @@ class Held(torch.nn.Module):
 )
 def test_the_functions_of_the_package_are_nobodys_answer(name, answer):
     assert checks.check(name, answer).correct  # it is right, and that is not the question
-    with pytest.raises(CheckFailed, match=rf"(is|calls) the package's own {name}\. The exercise asks you to write it"):
+    with pytest.raises(CheckFailed, match=rf"(is|calls) the package's own {name}"):
         grade(name, answer)
+
+
+class Called:
+    __call__ = staticmethod(quantize.straight_through)
+
+
+class Forward(torch.nn.Module):
+    forward = staticmethod(quantize.straight_through)
+
+
+def in_a_thread(z_e, e_k):
+    with ThreadPoolExecutor() as pool:
+        return pool.submit(quantize.straight_through, z_e, e_k).result()
+
+
+def unwatched(z_e, e_k):
+    sys.setprofile(None)
+    return quantize.straight_through(z_e, e_k)
+
+
+copied = types.FunctionType(
+    quantize.straight_through.__code__.replace(co_firstlineno=1), quantize.straight_through.__globals__
+)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Called(),
+        Forward(),
+        functools.lru_cache(quantize.straight_through),
+        torch.enable_grad()(functools.partial(quantize.straight_through)),
+        functools.partial(operator.call, quantize.straight_through),
+        in_a_thread,
+        unwatched,
+        copied,
+        torch.fx.symbolic_trace(right),
+    ],
+)
+def test_wrapping_does_not_make_it_ones_own(answer):
+    with pytest.raises(CheckFailed):
+        grade("straight_through", answer)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("EMAQuantizer", quantize.EMAVectorQuantizer),
+        ("perplexity", lambda indices, K: metrics.perplexity_of_counts(metrics.code_counts(indices, K))),
+    ],
+)
+def test_what_does_the_job_under_another_name_is_not_ones_own_either(name, answer):
+    with pytest.raises(CheckFailed, match="the package's own"):
+        grade(name, answer)
+
+
+def test_a_mistake_that_the_answer_raises_itself_earns_nothing():
+    def answer(*arguments):
+        mistake = Mistake("x")
+        mistake.half = 99.0
+        raise mistake
+
+    for name in ("straight_through", "vq_losses"):
+        with pytest.raises(CheckFailed):
+            grade(name, answer)
+
+
+def test_a_profiler_that_was_left_on_costs_nothing():
+    profile = cProfile.Profile()
+    profile.enable()
+    try:
+        assert grade("straight_through", right) == 1
+    finally:
+        profile.disable()
+
+
+def test_what_an_answer_logs_is_not_shown(capfd):
+    logging.basicConfig(force=True)
+
+    def answer(z_e, e_k):
+        logging.getLogger("mine").error("look")
+        return right(z_e, e_k)
+
+    assert grade("straight_through", answer) == 1
+    assert "look" not in capfd.readouterr().err
+    assert logging.root.manager.disable == logging.NOTSET
 
 
 # --- what runs only when answers are graded
@@ -137,6 +230,13 @@ def test_the_hidden_test_sees_a_replaced_judge_and_a_replaced_method(monkeypatch
     with pytest.raises(hidden.Tampered, match=r"Answer\.tensor"):
         hidden.grade_again("straight_through", right)
     assert straight_through  # the chapter whose judge it was
+
+
+@pytest.mark.parametrize(("library", "name"), hidden.COMPARISONS)
+def test_the_hidden_test_sees_replaced_comparisons(monkeypatch, library, name):
+    monkeypatch.setattr(library, name, lambda *arguments, **options: True)
+    with pytest.raises(hidden.Tampered, match=name):
+        hidden.grade_again("straight_through", right)
 
 
 def test_an_answer_bound_to_its_name_in_another_way_counts():

@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("nbgrader")
 
 from tests.assignments.pages import ROOT
+from vqvae_course.assignments.mended import follow
 from vqvae_course.assignments.programs import open_gradebook
 from vqvae_course.assignments.release import due_of, release
 from vqvae_course.cli import main
@@ -84,12 +85,14 @@ def mended(graded, tmp_path_factory):
 
 def test_the_first_release_makes_what_is_handed_out_and_nothing_else(tmp_path):
     course = tmp_path / "course"
-    assign(course, "3.1")
+    assign(course, "3.1", "--bank")
     (course / "source" / "ps1" / "data").mkdir()
     (course / "source" / "ps1" / "data" / "table.csv").write_text("a,b\n", encoding="utf-8")
     done = release(course, "ps1")
-    assert (done.removed, done.added, done.submissions, done.updated, done.kept) == ((), (), 0, [], None)
-    assert "grade_again" not in (course / "release" / "ps1" / f"{STEM}.ipynb").read_text(encoding="utf-8")
+    assert (done.removed, done.added, done.back, done.submissions, done.updated, done.kept) == ((), (), (), 0, [], None)
+    handed_out = (course / "release" / "ps1" / f"{STEM}.ipynb").read_text(encoding="utf-8")
+    assert "In your own words" in handed_out
+    assert not [word for word in ("grade_again", "MARK SCHEME", "For those who grade") if word in handed_out]
     assert (course / "release" / "ps1" / "data" / "table.csv").read_text(encoding="utf-8") == "a,b\n"
     names = sorted(path.name for path in course.iterdir())
     assert names == ["gradebook.db", "nbgrader_config.py", "release", "source"]
@@ -143,6 +146,42 @@ def test_points_and_comments_given_by_hand_stay(mended):
     with open_gradebook(course / "gradebook.db") as book:
         assert book.find_grade("ste_bias-check", STEM, "ps1", "bob").manual_score == 1.5
         assert book.find_comment("ste_bias", STEM, "ps1", "bob").manual_comment == "well thought: ste_bias"
+
+
+def test_what_comes_back_brings_back_what_was_given_by_hand(mended, tmp_path):
+    course = Path(shutil.copytree(mended[0], tmp_path / "course"))
+    assign(course, "3.1,3.2", "--replace")
+    done = release(course, "ps1")  # now 3.5, which bob has 1.5 points of by hand, is gone as well
+    assert done.removed == [f"ste_bias-check in {STEM}"]
+    assert done.back == [f"RoundSTE-check in {STEM}"]
+    assert points_of(course, "bob")["ste_bias"] == 3
+    assign(course, "3.1,3.2,3.5", "--replace")
+    assert release(course, "ps1").back == [f"ste_bias-check in {STEM}"]
+    assert points_of(course, "bob")["ste_bias"] == 1.5
+    with open_gradebook(course / "gradebook.db") as book:
+        assert book.find_comment("ste_bias", STEM, "ps1", "bob").manual_comment == "well thought: ste_bias"
+
+
+def test_an_older_release_handed_in_later_loses_marks_that_are_no_longer_known(graded, mended, tmp_path):
+    course = Path(shutil.copytree(mended[0], tmp_path / "course"))
+    submitted(course, "dave").parent.mkdir(parents=True)
+    shutil.copy(graded / "release" / "ps1" / f"{STEM}.ipynb", submitted(course, "dave"))
+    assert follow(course, "ps1", "dave") == [submitted(course, "dave").relative_to(course)]
+    marks = [cell.metadata.get("nbgrader", {}) for cell in nbformat.read(submitted(course, "dave"), 4).cells]
+    assert "RoundSTE" not in [one.get("grade_id") for one in marks]
+    assert follow(course, "ps1") == []
+
+
+@pytest.mark.parametrize("odd", ["none", {"grade_id": ["x"]}, {"grade_id": 3, "solution": True}, []])
+def test_a_notebook_with_odd_marks_stops_nothing(graded, mended, tmp_path, odd):
+    course = Path(shutil.copytree(mended[0], tmp_path / "course"))
+    notebook = nbformat.read(graded / "release" / "ps1" / f"{STEM}.ipynb", 4)
+    notebook.cells[0].metadata["nbgrader"] = odd
+    for student in ("aaron", "zed"):
+        submitted(course, student).parent.mkdir(parents=True)
+        nbformat.write(notebook, submitted(course, student))
+        notebook.cells[0].metadata.pop("nbgrader", None)
+    assert submitted(course, "zed").relative_to(course) in follow(course, "ps1")
 
 
 def test_old_submissions_keep_the_marks_that_still_mean_something(graded, mended):

@@ -20,6 +20,7 @@ rename functions, and hand in the notebook under its own name. Before that, choo
 you hand in is run from top to bottom. A check that is not content ends in a red traceback; its last line says why. A \
 function that the package has under the same name is not your answer: write it yourself."""
 LESSON = "# Exercises of page {title}\n\nThe page itself is [in the book]({address})."
+NEVER_STOPS = "says what is wrong with the result, and never stops the notebook"  # true of a page, not of a grade
 TIME = re.compile(r"exercises \d+ minutes")
 
 
@@ -83,6 +84,8 @@ def convert(
     cells = [_plain(cell, minutes) for cell in page.lesson] if lesson else _essence(page, chosen, address)
     cells.insert(1, new_markdown_cell(HAND_IN.format(total=_total(chosen, extras)), id="hand-in"))
     cells += [_plain(cell) for cell in page.introduction]
+    for cell in cells:
+        cell.source = cell.source.replace(NEVER_STOPS, "says what is wrong with the result")
     for exercise in chosen:
         cells += _exercise_cells(exercise)
     for extra in extras:
@@ -199,9 +202,7 @@ def _extra_cells(extra: Extra) -> list[NotebookNode]:
     """
     no_reference = "### BEGIN SOLUTION\n# No solution of this exercise is published.\n### END SOLUTION"
     question = f"**In your own words** ({extra.rubric_points} points)\n\n{extra.question.strip()}"
-    rubric = (
-        f"=== BEGIN MARK SCHEME ===\n\n**For those who grade**\n\n{extra.rubric.strip()}\n\n=== END MARK SCHEME ==="
-    )
+    rubric = f"**For those who grade**\n\n{extra.rubric.strip()}"
     written = "### BEGIN SOLUTION\nThe rubric stands with the question.\n### END SOLUTION"
     return [
         new_markdown_cell(f"### For a grade: {extra.title}\n\n{extra.task.strip()}", id=f"{extra.name}-text"),

@@ -1,10 +1,13 @@
 """What runs when answers are graded, and only then: the check once more, and that nobody has rewritten the check."""
 
 import inspect
+import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+
+import torch
 
 from vqvae_course import checks
 from vqvae_course.assignments import grade as grading
@@ -12,6 +15,7 @@ from vqvae_course.assignments.grade import Points, grade
 from vqvae_course.checks import answer, own, report
 
 TIMES = 2  # each with fresh random inputs
+COMPARISONS = ((math, "isclose"), (torch, "isclose"), (torch, "allclose"), (torch, "equal"))  # what judges decide by
 
 
 class Tampered(AssertionError):
@@ -38,6 +42,10 @@ def grade_again(name: str, function: Callable) -> Points:
     chapters = [module for module in (chapter, bank) if module is not None]
     for module in (checks, report, answer, own, grading, *chapters):
         must_be_untouched(module)
+    for library, part in COMPARISONS:
+        found = getattr(library, part)
+        if not isinstance(found, BuiltinFunctionType) or found.__name__ != part:
+            raise Tampered(f"{library.__name__}.{part} is not what is installed")
     if registered.judge not in [getattr(module, name, None) for module in chapters]:
         raise Tampered(f"the judge of {name} is not the installed one")
     return min(grade(name, function) for _ in range(TIMES))

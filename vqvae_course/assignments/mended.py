@@ -1,16 +1,17 @@
 """What follows an assignment that was mended after it had been graded: the gradebook, and the old submissions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from nbgrader.api import Assignment, Comment, Grade, Gradebook, Notebook, SubmittedNotebook
+from nbgrader.api import Assignment, Comment, Grade, Gradebook, MissingEntry, Notebook, SubmittedNotebook
 from nbgrader.utils import is_grade, is_locked, is_solution, is_task
 
 from vqvae_course.assignments.convert import marked
 from vqvae_course.assignments.gradebook import is_graded
+from vqvae_course.assignments.programs import open_gradebook
 from vqvae_course.runtime import whole_file
 
 NO_LONGER = "# {name} is no longer part of this assignment. Its points count for everybody."
@@ -72,6 +73,51 @@ def _is_kept(cell: NotebookNode) -> bool:
     return is_grade(cell) or is_solution(cell) or is_locked(cell) or is_task(cell)
 
 
+def back_again(known: Assignment, sources: Mapping[str, NotebookNode]) -> set[tuple[str, str]]:
+    """Return (notebook, name) of cells that had been removed, as the gradebook still has them, and are there again."""
+    gone = NO_LONGER.partition("{name}")[2]
+    before = {(one.name, cell.name) for one in known.notebooks for cell in one.source_cells if gone in cell.source}
+    now = {(stem, name) for stem, one in sources.items() for name, cell in graded(one).items() if gone in cell.source}
+    return before - now
+
+
+def bring_back(book: Gradebook, known: Assignment, kept: Sequence[Path], back: set[tuple[str, str]]) -> None:
+    """Give cells that are there again the points and comments that people gave before they were removed.
+
+    Args:
+        book: The gradebook.
+        known: The assignment in it.
+        kept: Earlier gradebooks, the newest first.
+        back: (notebook, name) of the cells.
+    """
+    for place in kept:
+        with open_gradebook(place) as earlier:
+            try:
+                old = earlier.find_assignment(known.name)
+            except MissingEntry:  # of another assignment whose name begins alike
+                continue
+            removed = back_again(old, {})
+            found = back & graded_of(old) - removed
+            for submission in old.submissions:
+                for part in submission.notebooks:
+                    _bring_back_part(book, known.name, submission.student.id, part, found)
+        back -= found
+
+
+def _bring_back_part(
+    book: Gradebook, assignment: str, student: str, part: SubmittedNotebook, found: set[tuple[str, str]]
+) -> None:
+    names = {name for stem, name in found if stem == part.name}
+    for old in part.grades:
+        if old.name in names:
+            grade = book.find_grade(old.name, part.name, assignment, student)
+            grade.manual_score, grade.extra_credit = old.manual_score, old.extra_credit
+    for old in part.comments:
+        if old.manual_comment and names & {old.name, f"{old.name}-check"}:
+            book.find_comment(old.name, part.name, assignment, student).manual_comment = old.manual_comment
+    book.db.commit()
+
+
 def complete_submissions(book: Gradebook, known: Assignment, everybody: set[tuple[str, str]]) -> None:
     """Give old submissions a place for each cell: 0 points for what they cannot contain, all for what is gone."""
     for submission in known.submissions:
@@ -97,18 +143,28 @@ def complete_submissions(book: Gradebook, known: Assignment, everybody: set[tupl
     book.db.commit()
 
 
-def follow(course: Path, assignment: str) -> list[Path]:
-    """Give the cells of submitted notebooks the marks of the new release, and none to those that are gone."""
+def follow(course: Path, assignment: str, student: str = "*") -> list[Path]:
+    """Give the cells of submitted notebooks the marks of the release, and none to those that it does not know.
+
+    With a name that the release does not know nbgrader grades nothing of a notebook: so after an exercise was removed,
+    and for whoever hands in an earlier release later.
+
+    Args:
+        course: Folder of the course.
+        assignment: Its name.
+        student: Name of a student's folder; a star takes all.
+    """
     updated = []
     for released in sorted((course / "release" / assignment).glob("*.ipynb")):
         new = nbformat.read(released, as_version=4)
         marks = {cell.metadata.nbgrader.grade_id: cell for cell in new.cells if "nbgrader" in cell.metadata}
-        for path in sorted((course / "submitted").glob(f"*/{assignment}/{released.name}")):
+        for path in sorted((course / "submitted").glob(f"{student}/{assignment}/{released.name}")):
             try:
                 notebook = nbformat.read(path, as_version=4)
-            except Exception:  # the report says what is wrong with it
+                changed = [_take_marks(cell, marks) for cell in notebook.cells]
+                content = (nbformat.writes(notebook) + "\n").encode()
+            except Exception:  # of many kinds, for it is somebody else's file; the report says what is wrong with it
                 continue
-            changed = [_take_marks(cell, marks) for cell in notebook.cells]
             if not any(changed):
                 continue
             kept = course / "as_handed_in" / path.relative_to(course / "submitted")
@@ -116,7 +172,7 @@ def follow(course: Path, assignment: str) -> list[Path]:
                 with whole_file(kept) as file:
                     file.write(path.read_bytes())
             with whole_file(path) as file:
-                file.write((nbformat.writes(notebook) + "\n").encode())
+                file.write(content)
             updated.append(path.relative_to(course))
     return updated
 
@@ -124,7 +180,7 @@ def follow(course: Path, assignment: str) -> list[Path]:
 def _take_marks(cell: NotebookNode, marks: Mapping[str, NotebookNode]) -> bool:
     """Give one cell the marks that the new release has under its name; return whether that changed how it is graded."""
     own = cell.metadata.get("nbgrader")
-    if not own or not own.get("grade_id"):
+    if not isinstance(own, dict) or not isinstance(own.get("grade_id"), str):
         return False
     new = marks.get(own.grade_id)
     if new is None:

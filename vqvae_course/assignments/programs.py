@@ -1,6 +1,7 @@
 """nbgrader's programs and its gradebook, found also where the environment of this Python is not activated."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,13 @@ def run_nbgrader(course: Path, arguments: Sequence[str]) -> subprocess.Completed
     return subprocess.run(
         command, cwd=course, env=environment, capture_output=True, text=True, errors="replace", check=False
     )
+
+
+def reason(said: str) -> str:
+    """Return the line of nbgrader's output that says why it failed: the last that names an exception."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    named = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Interrupt)\b", line)]
+    return (named or [line for line in lines if "ERROR" in line] or lines or ["it said nothing"])[-1][:300]
 
 
 def open_gradebook(place: Path, course_id: str = "default_course") -> Gradebook:

@@ -21,6 +21,8 @@ from nbformat import NotebookNode
 from nbgrader.api import Assignment, Gradebook, MissingEntry
 
 from vqvae_course.assignments.mended import (
+    back_again,
+    bring_back,
     complete_submissions,
     follow,
     give_points_to_all,
@@ -28,7 +30,7 @@ from vqvae_course.assignments.mended import (
     graded_of,
     match_cells,
 )
-from vqvae_course.assignments.programs import open_gradebook, run_nbgrader
+from vqvae_course.assignments.programs import open_gradebook, reason, run_nbgrader
 from vqvae_course.runtime import whole_file
 
 
@@ -39,6 +41,8 @@ class Released:
     Attributes:
         removed: Names of graded cells that are gone, and what became of their points.
         added: Names of graded cells that were not there before.
+        back: Names of graded cells that had been removed and are there again.
+        repriced: Names of graded cells whose points changed, with both.
         submissions: How many students have handed in an earlier release.
         updated: Submitted notebooks whose marks had to follow, as paths below the course.
         kept: Folder with what was there before; None for a first release.
@@ -46,6 +50,8 @@ class Released:
 
     removed: Sequence[str]
     added: Sequence[str]
+    back: Sequence[str]
+    repriced: Sequence[str]
     submissions: int
     updated: Sequence[Path]
     kept: Path | None
@@ -85,6 +91,7 @@ def release(
             known = _assignment(book, assignment, due)
             gone = graded_of(known) - {(stem, cell) for stem, notebook in sources.items() for cell in graded(notebook)}
             added = {(stem, cell) for stem, one in sources.items() for cell in graded(one)} - graded_of(known)
+            back, repriced = back_again(known, sources), _repriced(known, sources)
             if removed == "count":
                 give_points_to_all(known, sources, gone)
             match_cells(book, known, sources)
@@ -93,7 +100,9 @@ def release(
         _copy_others(course / "source" / assignment, made / "source" / assignment)
         _generate(course, assignment, made)
         with open_gradebook(made / "gradebook.db") as book:
-            complete_submissions(book, book.find_assignment(assignment), gone if removed == "count" else set())
+            known = book.find_assignment(assignment)
+            complete_submissions(book, known, gone if removed == "count" else set())
+            bring_back(book, known, sorted(course.glob(f"kept/{assignment}-*/gradebook.db"), reverse=True), set(back))
         if _digest(live) != before:
             raise ValueError(
                 "gradebook must not change meanwhile, and somebody gave points in this moment: close the formgrader, "
@@ -106,8 +115,20 @@ def release(
     if gone and removed == "count":
         _write_all(course / "source" / assignment, sources)
     updated = follow(course, assignment) if submissions or (course / "submitted").exists() else []
-    names = [f"{cell} in {stem}" for stem, cell in sorted(gone)], [f"{cell} in {stem}" for stem, cell in sorted(added)]
-    return Released(*names if submissions else ((), ()), submissions, updated, kept)
+    names = [[f"{cell} in {stem}" for stem, cell in sorted(cells)] for cells in (gone, added, back)]
+    return Released(*names if submissions else ((), (), ()), repriced, submissions, updated, kept)
+
+
+def _repriced(known: Assignment, sources: Mapping[str, NotebookNode]) -> list[str]:
+    """Return what changed in the points of cells that were there before."""
+    old = {(one.name, cell.name): cell.max_score for one in known.notebooks for cell in one.grade_cells}
+    new = {
+        (stem, name): cell.metadata.nbgrader.get("points")
+        for stem, one in sources.items()
+        for name, cell in graded(one).items()
+    }
+    both = sorted(old.keys() & new.keys())
+    return [f"{key[1]} in {key[0]}: {old[key]:g} -> {new[key]:g} points" for key in both if old[key] != new[key]]
 
 
 def _digest(path: Path) -> str:
@@ -148,10 +169,9 @@ def _generate(course: Path, assignment: str, made: Path) -> None:
     settings += ["--ClearMarkScheme.enforce_metadata=False"]  # a rubric stands with a question, which is no task
     done = run_nbgrader(course, [*command, *settings])
     if done.returncode or not any((made / "release" / assignment).glob("*.ipynb")):
-        said = [line for line in done.stderr.splitlines() if "ERROR" in line or "Error" in line]
         raise ValueError(
-            "assignment must be one that nbgrader can release, and it says: "
-            f"{' '.join(said[-2:]) or done.stderr[-300:]}. Nothing has been changed"
+            f"assignment must be one that nbgrader can release, and it says: {reason(done.stderr)}. Nothing has been "
+            "changed"
         )
 
 

@@ -4,6 +4,7 @@ import builtins
 import getpass
 import inspect
 import io
+import logging
 import math
 import os
 import random
@@ -30,12 +31,11 @@ PACKAGE = Path(__file__).resolve().parents[1]
 class Mistake(Exception):
     """What is wrong with an answer, in one or two sentences, and optionally a hint."""
 
-    earned = 0.0  # the part of the points that it leaves
-
     def __init__(self, message: str, hint: str = ""):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.half = False  # whether the other half is right, and counts
 
 
 class NotAttempted(Exception):
@@ -58,7 +58,10 @@ class Answer:
         seed = torch.initial_seed()
         try:
             value = self.function(*arguments)
-        except (Mistake, TimeIsUp, KeyboardInterrupt):
+        except Mistake as mistake:  # of a judge that wraps the answer; an answer that raises one gains nothing by it
+            mistake.half = False
+            raise
+        except (TimeIsUp, KeyboardInterrupt):
             raise
         except NotImplementedError as error:
             if str(error):  # torch raises it too, with a text: uint8 tensors have no mean, for instance
@@ -129,7 +132,7 @@ def worth_half() -> Iterator[None]:
     try:
         yield
     except Mistake as mistake:
-        mistake.earned = 0.5
+        mistake.half = True
         raise
 
 
@@ -198,13 +201,14 @@ def sheltered() -> Iterator[Beginning]:
     printed = Beginning()
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     dtype, device, gradients = torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled()
-    folder, depth = Path.cwd(), sys.getrecursionlimit()
+    folder, depth, logged = Path.cwd(), sys.getrecursionlimit(), logging.root.manager.disable
     asking, hidden_asking, stdin = builtins.input, getpass.getpass, sys.stdin
 
     def refuse(*_: Any, **__: Any) -> str:
         raise _InputAsked
 
     builtins.input, getpass.getpass, sys.stdin = refuse, refuse, _Deaf()
+    logging.disable()  # a handler may hold the stream that a notebook shows, and a warning there would cost points
     reseed()
     try:
         with redirect_stdout(printed), redirect_stderr(printed), warnings.catch_warnings():
@@ -213,6 +217,7 @@ def sheltered() -> Iterator[Beginning]:
                 yield printed
     finally:
         builtins.input, getpass.getpass, sys.stdin = asking, hidden_asking, stdin
+        logging.disable(logged)
         random.setstate(states[0])
         np.random.set_state(states[1])  # noqa: NPY002
         torch.set_rng_state(states[2])

@@ -1,27 +1,30 @@
-"""Whether an answer is the learner's own: neither a function of the package under the same name, nor a call of one."""
+"""Whether an answer is the learner's own: neither a function of the package that does the job, nor a call of one."""
 
 import functools
 import inspect
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FrameType
 from typing import Any
 
 import torch
 
-from vqvae_course.checks.answer import PACKAGE
+from vqvae_course.checks.answer import PACKAGE, Answer
 
 TORCH = Path(torch.__file__).resolve().parent
-NOT_TAUGHT = ("vqvae_course.checks", "vqvae_course.assignments", "vqvae_course.cli")
-
-
-def taught(name: str) -> list[Any]:
-    """Return the functions and classes of this name in the package, which an exercise asks to be written."""
-    modules = [module for key, module in list(sys.modules.items()) if key.startswith("vqvae_course.")]
-    found = [vars(module).get(name) for module in modules if not module.__name__.startswith(NOT_TAUGHT)]
-    return [one for one in found if getattr(one, "__module__", "").startswith("vqvae_course.")]
+NOT_TAUGHT = tuple(PACKAGE / name for name in ("checks", "assignments", "cli"))
+# What does the job of an exercise under another name than the exercise's.
+ALSO = {
+    "EMAQuantizer": ("EMAVectorQuantizer",),
+    "perplexity": ("perplexity_of_counts",),
+    "nll": ("nats_per_code",),
+    "causal_mask": ("MaskedConv2d",),
+    "latent_bits": ("compression_ratio", "hierarchy_ratio"),
+}
+RECORDED = (torch.jit.ScriptFunction, torch.jit.ScriptModule, torch.fx.GraphModule)
 
 
 @contextmanager
@@ -33,41 +36,58 @@ def taken_over(name: str, answer: Any) -> Iterator[list[str]]:
         answer: The function or class that is judged.
 
     Yields:
-        A list that stays empty if the answer is the learner's own.
+        A list that stays empty if the answer is the learner's own, and else says in words what it does.
     """
-    ours = taught(name)
-    codes = {code for one in ours for code in _codes(one)}
-    found = ["is"] if _is_one_of(answer, ours, codes) else []
+    names = {name, *ALSO.get(name, ())}
+    found = [f"is the package's own {name}"] if _is_ours(answer, names) else []
+    if isinstance(answer, RECORDED):
+        found.append("is a recording of a function, and not the function")
 
     def look(frame: FrameType, event: str, _: Any) -> None:
-        if event == "call" and frame.f_code in codes and not _called_by_us(frame):
-            found.append("calls")
+        if event == "call" and _does_the_job(frame.f_code, names) and not _called_by_us(frame):
+            found.append(f"calls the package's own {frame.f_code.co_qualname.partition('.')[0]}")
 
     before = sys.getprofile()
-    sys.setprofile(look if codes else before)
+    sys.setprofile(look)
+    threading.setprofile(look)
     try:
         yield found
+        if sys.getprofile() is not look:
+            found.append("turns off what watches over it")
     finally:
-        sys.setprofile(before)
+        threading.setprofile(None)
+        sys.setprofile(before if callable(before) else None)
 
 
-def _is_one_of(answer: Any, ours: list[Any], codes: set[CodeType]) -> bool:
+def _does_the_job(code: CodeType, names: set[str]) -> bool:
+    """Whether code is that of a function, or of a class's methods, with one of these names in the taught package."""
+    return code.co_qualname.partition(".")[0] in names and _is_taught(code.co_filename)
+
+
+@functools.cache
+def _is_taught(filename: str) -> bool:
+    folders = Path(filename).parents
+    return PACKAGE in folders and not any(folder in folders for folder in NOT_TAUGHT)
+
+
+def _is_ours(answer: Any, names: set[str]) -> bool:
     while isinstance(answer, functools.partial):
         answer = answer.func
     if isinstance(answer, type):
-        return any(one in ours for one in answer.__mro__)
-    return getattr(inspect.unwrap(answer), "__code__", None) in codes
-
-
-def _codes(one: Any) -> list[CodeType]:
-    members = vars(one).values() if isinstance(one, type) else [one]
-    plain = [inspect.unwrap(getattr(member, "__func__", member)) for member in members if callable(member)]
-    return [member.__code__ for member in plain if isinstance(member, FunctionType)]
+        ours = [one for one in answer.__mro__ if one.__module__.startswith("vqvae_course.")]
+        return any(one.__name__ in names and _is_taught(inspect.getfile(one)) for one in ours)
+    code = getattr(inspect.unwrap(answer), "__code__", None) if callable(answer) else None
+    return isinstance(code, CodeType) and _does_the_job(code, names)
 
 
 def _called_by_us(frame: FrameType) -> bool:
-    """Whether the package itself made a call, directly or through torch (a module's call, a decorator)."""
+    """Whether a judge or the package made a call, directly or through torch (a module's call, a decorator).
+
+    ``Answer`` calls nothing but the answer: what it seems to call, an answer without a frame of its own has called.
+    """
     caller = frame.f_back
     while caller is not None and TORCH in Path(caller.f_code.co_filename).parents:
         caller = caller.f_back
-    return caller is None or PACKAGE in Path(caller.f_code.co_filename).parents
+    if caller is None or caller.f_code is Answer.__call__.__code__:
+        return False
+    return PACKAGE in Path(caller.f_code.co_filename).parents

@@ -118,8 +118,8 @@ def judge_own(name: str, function: Any) -> Report:
         report = _judge((name, function))
     if not (found and report.earned):
         return report
-    message = f"Your answer {found[0]} the package's own {name}. The exercise asks you to write it."
-    return Report(name, WRONG, message, "Remove the import, and write the function in the notebook.")
+    message = f"Your answer {found[0]}. The exercise asks you to write it."
+    return Report(name, WRONG, message, "Write the function in the notebook, without the package's, also in an assert.")
 
 
 def _judge(arguments: tuple) -> Report:
@@ -151,7 +151,7 @@ def _judge(arguments: tuple) -> Report:
         except NotAttempted:
             outcome = (NOT_ATTEMPTED, "", "")
         except Mistake as mistake:
-            outcome, earned = (WRONG, mistake.message, mistake.hint), mistake.earned
+            outcome, earned = (WRONG, mistake.message, mistake.hint), 0.5 * mistake.half
         except TimeIsUp:
             outcome = (
                 WRONG,

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         import nbgrader  # noqa: F401 - it is started as a program
     except ImportError as error:
         raise ValueError(f"autograde must find nbgrader ({error}): python -m pip install nbgrader") from error
-    from vqvae_course.assignments.autograde import autograde, handed_in
+    from vqvae_course.assignments.autograde import autograde, by_hand, handed_in
 
     course, name = options.course.expanduser(), options.assignment
     if options.jobs < 0:
@@ -47,10 +47,22 @@ def main(arguments: Sequence[str]) -> int:
     students = [one.strip() for one in options.students.split(",") if one.strip()] or known
     if unknown := [one for one in students if one not in known]:
         raise ValueError(f"students must have handed in {name}, and these have not: {', '.join(unknown)}")
+    before = by_hand(course)
     jobs, began, failed = options.jobs or min(8, os.cpu_count() or 1), time.monotonic(), 0
     for number, done in enumerate(autograde(course, name, students, jobs, options.force), start=1):
         failed += bool(done.problem)
         say(f"{number} of {len(students)}  {done.student}{f': {done.problem}' if done.problem else ''}")
     say(f"{len(students)} submissions in {time.monotonic() - began:.0f} s, {failed} of them could not be graded.")
+    after = by_hand(course)
+    changed = sorted(where for where in before.keys() | after.keys() if before.get(where) != after.get(where))
+    for where in changed:
+        say(f"CHANGED  {'/'.join(where)}: {shown(before.get(where))} became {shown(after.get(where))} while this ran.")
+    if changed:
+        say("Unless a person entered that meanwhile, a submission has written into the gradebook: look for it.")
     say(f"Next: vqvae-course grade-report --course {course} --assignment {name}")
-    return 1 if failed else 0
+    return 1 if failed or changed else 0
+
+
+def shown(entered: tuple | None) -> str:
+    """Return what was entered, as words."""
+    return " and ".join(str(one) for one in entered if one is not None) if entered else "nothing"

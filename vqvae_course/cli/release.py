@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> None:
     """Read the options, release, and say what has changed."""
     options = parse(Release, arguments, "release", EXAMPLE)
     try:
-        from vqvae_course.assignments.release import release
+        from vqvae_course.assignments.release import due_of, release
     except ImportError as error:
         raise ValueError(f"release must find nbgrader ({error}): python -m pip install nbgrader") from error
     course, name = options.course.expanduser(), options.assignment
@@ -41,12 +41,19 @@ def main(arguments: Sequence[str]) -> None:
     worth = "count for everybody" if options.removed == "count" else "are dropped"
     for cell in done.removed:
         say(f"- {cell}: gone, its points {worth}")
+    for cell in done.back:
+        say(f"+ {cell}: back again, with the points and comments that were given by hand before")
+    for change in done.repriced:
+        say(f"* {change}")
     for cell in done.added:
         say(f"+ {cell}: new; of those who have handed in, nobody has points for it before handing in again")
     if done.updated:
         say(f"{len(done.updated)} submitted notebooks follow; they are kept as they were in {course / 'as_handed_in'}")
     if done.kept:
         say(f"The gradebook and the release before this one are kept in {done.kept}")
+    if (due := due_of(course, name)) is not None:
+        past = " That is past." if due < datetime.now(UTC) else ""
+        say(f"To be handed in until {due.astimezone():%Y-%m-%d %H:%M %Z} ({due:%Y-%m-%d %H:%M} UTC).{past}")
     say(f"Hand out {course / 'release' / name}.")
     if done.submissions:
         again = f"vqvae-course autograde --course {course} --assignment {name} --force"
@@ -62,6 +69,6 @@ def time_of(text: str) -> datetime | None:
     if not text:
         return None
     try:
-        return datetime.fromisoformat(text).astimezone()
-    except ValueError as error:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"due must be a time such as '2026-03-01 23:59', got {text!r}") from error
