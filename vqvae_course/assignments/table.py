@@ -134,7 +134,7 @@ def fill_canvas(template: Path, path: Path, assignment: str, found: Sequence[Res
     Raises:
         ValueError: If there is not exactly one such column, or a student of the results has no row.
     """
-    columns, *rows = read_lines(template)
+    columns, *rows = read_lines(template)[0]
     fitting = [name for name in columns if name == assignment or name.startswith(f"{assignment} (")]
     if len(fitting) != 1:
         raise ValueError(
@@ -163,7 +163,7 @@ def fill_moodle(template: Path, path: Path, found: Sequence[Result]) -> int:
         ValueError: If the worksheet has no column for grades, or another maximum than the assignment, or if a student
             of the results has no row.
     """
-    columns, *rows = read_lines(template)
+    columns, *rows = read_lines(template)[0]
     if "Grade" not in columns:
         raise ValueError(f"moodle must be a grading worksheet with a column 'Grade', and {template} has none")
     grade, possible = columns.index("Grade"), found[0].possible if found else 0.0
