@@ -308,11 +308,12 @@ def _writings(name: str) -> set[str]:
     return {"".join(sorted(words)), *turns} - {""}
 
 
-def _words(name: str) -> list[str]:
+@cache
+def _words(name: str) -> tuple[str, ...]:
     """Return the words of a name without accents, in small letters; an apostrophe divides no word, a hyphen does."""
     name = unicodedata.normalize("NFKD", APOSTROPHES.sub("", name).casefold()).translate(LETTERS)
     letters = "".join(sign for sign in name if not unicodedata.combining(sign))
-    return re.findall(r"[^\W_]+", letters)
+    return tuple(re.findall(r"[^\W_]+", letters))
 
 
 def _joined(name: str) -> str:
