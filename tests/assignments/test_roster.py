@@ -6,6 +6,7 @@ import pytest
 
 from vqvae_course.assignments.names import Owner
 from vqvae_course.assignments.roster import Student, match, must_be_folder, own_id, read_roster
+from vqvae_course.cli.variants import Variants, named
 
 
 def owner(student, system="folder", number=None):
@@ -226,7 +227,7 @@ LEES = [Student("leejan", "Jane Leeman"), Student("jlee", "Jan Lee", "leejane@x.
 
 
 def test_a_number_and_the_name_of_somebody_else_are_refused():
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="the number 7004 is") as caught:
         match(owner("Anna Kim", "Moodle", "7004"), KIMS)
     assert str(caught.value) == (
         "the number 7004 is Anna-Lena Kim's (s04) and the name is Anna Kim's (s03): numbers of Moodle's participants "
@@ -257,6 +258,22 @@ def test_a_full_name_never_means_another_one_s_login_or_address(system):
 
 def test_a_login_is_a_login_where_platforms_write_logins():
     assert match(owner("leejan", "Blackboard"), LEES) == LEES[0]
+
+
+# --- ids for the command that makes variants
+
+
+@pytest.mark.parametrize("name", ["Jan de Vries", "o'neil", "a+b", "李小龙", "a@x.nl", "_x"])
+def test_variants_take_the_ids_that_collecting_takes(name):
+    assert named(Variants(ids=f"{name},bob")) == [name, "bob"]
+
+
+def test_variants_refuse_ids_that_are_no_folders_or_one_folder_on_many_systems():
+    for bad in ("nul", "x.", "a*", "../x"):
+        with pytest.raises(ValueError, match=r"ids must be made of letters and digits: .* on every system"):
+            named(Variants(ids=f"alice,{bad}"))
+    with pytest.raises(ValueError, match="ids must differ in more than capitals, and alice and Alice do not"):
+        named(Variants(ids="alice,bob,Alice"))
 
 
 # --- what Excel makes of a list

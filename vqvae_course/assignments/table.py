@@ -407,8 +407,8 @@ def _must_be_one_each(sure: Sequence[tuple[int, Result]], rows: Mapping[int, _Ro
     for place, ids in of_row.items():
         if len(ids) > 1:
             raise ValueError(
-                f"each row of {path} must be of one student, and that of {rows[place]} is of {' and of '.join(ids)}, by "
-                "number or login: mend the roster"
+                f"each row of {path} must be of one student, and that of {rows[place]} is of {' and of '.join(ids)}, "
+                "by number or login: mend the roster"
             )
 
 
