@@ -236,3 +236,11 @@ def test_our_table_says_what_was_subtracted_and_what_nobody_graded(tmp_path):
         "absent": ("", "no"),
         "zero": ("", "yes"),
     }
+
+
+def test_an_export_that_cannot_be_read_is_named_as_such(tmp_path):
+    with pytest.raises(ValueError, match="canvas must be a CSV file that can be read"):
+        fill_canvas(tmp_path / "canvas.csv", tmp_path / "import.csv", "ps1", FOUND)
+    (tmp_path / "moodle.csv").write_bytes("Grade;Näme\n".encode("cp1252"))
+    with pytest.raises(ValueError, match=r"moodle must be a CSV file in UTF-8, got .* Windows-1252"):
+        fill_moodle(tmp_path / "moodle.csv", tmp_path / "upload.csv", FOUND)

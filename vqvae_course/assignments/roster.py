@@ -190,10 +190,14 @@ def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     return columns, [dict(zip(columns, line, strict=False)) for line in lines if any(line)]
 
 
-def read_lines(path: Path) -> tuple[list[list[str]], str]:
+def read_lines(path: Path, what: str = "students") -> tuple[list[list[str]], str]:
     """Return the lines of a CSV file, and the sign between its cells.
 
     There is at least one line; cells have no spaces around them.
+
+    Args:
+        path: Of the file, in UTF-8.
+        what: What to call it in messages.
 
     Raises:
         ValueError: If it cannot be read.
@@ -201,12 +205,10 @@ def read_lines(path: Path) -> tuple[list[list[str]], str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise ValueError(
-            f"students must be a CSV file that can be read, got {shown(path)} ({error.strerror})"
-        ) from error
+        raise ValueError(f"{what} must be a CSV file that can be read, got {shown(path)} ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"students must be a CSV file in UTF-8, got {shown(path)} in {_encoding_of(path.read_bytes())}: save it as "
+            f"{what} must be a CSV file in UTF-8, got {shown(path)} in {_encoding_of(path.read_bytes())}: save it as "
             "“CSV UTF-8”"
         ) from error
     if named := SEPARATOR.match(text):
@@ -215,9 +217,9 @@ def read_lines(path: Path) -> tuple[list[list[str]], str]:
     try:
         lines = list(csv.reader(StringIO(text, newline=""), delimiter=sign, strict=True))
     except csv.Error as error:
-        raise ValueError(f"students must be a CSV file, got {shown(path)} ({error})") from error
+        raise ValueError(f"{what} must be a CSV file, got {shown(path)} ({error})") from error
     if not lines:
-        raise ValueError(f"students must be a CSV file with a row a student, and {shown(path)} is empty")
+        raise ValueError(f"{what} must be a CSV file with a row a student, and {shown(path)} is empty")
     return [[unicodedata.normalize("NFC", cell.strip()) for cell in line] for line in lines], sign
 
 

@@ -220,7 +220,7 @@ def fill_canvas(template: Path, path: Path, assignment: str, found: Sequence[Res
         ValueError: If there is not exactly one such column, it has another maximum than the assignment, or if it is not
             certain whose a row is.
     """
-    export = _read_export(template)
+    export = _read_export(template, "canvas")
     columns = export.columns
     fitting = [name for name in columns if name == assignment or name.startswith(f"{assignment} (")]
     if len(fitting) != 1:
@@ -256,7 +256,7 @@ def fill_moodle(template: Path, path: Path, found: Sequence[Result]) -> list[str
         ValueError: If the worksheet has no column for grades, or another maximum than the assignment, or if it is not
             certain whose a row is.
     """
-    export = _read_export(template)
+    export = _read_export(template, "moodle")
     columns = export.columns
     if "Grade" not in columns:
         raise ValueError(f"moodle must be a grading worksheet with a column 'Grade', and {template} has none")
@@ -286,8 +286,8 @@ class _Export:
     sign: str
 
 
-def _read_export(path: Path) -> _Export:
-    (columns, *lines), sign = read_lines(path)
+def _read_export(path: Path, what: str) -> _Export:
+    (columns, *lines), sign = read_lines(path, what)
     return _Export(path, columns, [[*line, *[""] * (len(columns) - len(line))] for line in lines if any(line)], sign)
 
 

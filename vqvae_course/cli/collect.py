@@ -48,8 +48,8 @@ def main(arguments: Sequence[str]) -> int:
     """Read the options, judge the download, and collect it if nothing is wrong.
 
     Return 0 if everything of the released notebooks was written, and only spare files were left out: what is no
-    notebook, an autosave beside its notebook, and with ``--latest`` an older version. Return 1 for errors, and if another
-    notebook of a student was left out.
+    notebook, an autosave beside its notebook, and with ``--latest`` an older version. Return 1 for errors, and if
+    another notebook of a student was left out.
     """
     options = parse(Collect, arguments, "collect", EXAMPLE)
     from vqvae_course.assignments.collect import carry_out, plan
