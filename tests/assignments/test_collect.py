@@ -554,11 +554,87 @@ def test_the_command_says_who_handed_in_what_and_what_to_run_next(course, tmp_pa
     assert set(submitted(course)) == {f"alice/{VQ}", f"jan/{VQ}"}
 
 
-def test_the_status_is_1_if_something_was_left_out(course, capsys):
-    archive(course, {attempt("alice"): notebook(), attempt("bob"): notebook(), "notes.pdf": b""})
-    assert main(["--course", str(course)]) == 1
-    assert "LEFT OUT  submissions.zip/notes.pdf" in capsys.readouterr().out
+def test_the_status_is_0_if_only_spare_files_were_left_out(course, capsys):
+    spare = {"notes.pdf": b"", attempt("alice", f"{VQ}-checkpoint"): notebook("older")}
+    archive(course, {attempt("alice"): notebook(), attempt("bob"): notebook()} | spare)
+    assert main(["--course", str(course)]) == 0
+    said = capsys.readouterr().out
+    assert "LEFT OUT  submissions.zip/notes.pdf" in said
+    assert "-checkpoint.ipynb is an autosave of Jupyter's and no hand-in" in said
     assert set(submitted(course)) == {f"alice/{VQ}", f"bob/{VQ}"}
+    archive(course, {attempt("alice"): notebook(), attempt("bob", ST, "2026-02-01-10-00-00"): notebook("new")})
+    archive(course, {attempt("bob", ST): notebook("old")}, "more.zip")
+    assert main(["--course", str(course), "--latest"]) == 0
+    assert "LEFT OUT  bob" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("file", ["Untitled.ipynb", "Untitled-checkpoint.ipynb"])
+def test_the_status_is_1_if_a_notebook_was_left_out(course, capsys, file):
+    notebooks = {f"alice/{name}.ipynb": notebook() for name in (VQ, ST)}
+    archive(course, notebooks | {f"alice/{file}": notebook("more"), f"bob/{VQ}.ipynb": notebook()})
+    assert main(["--course", str(course)]) == 1
+    assert file in capsys.readouterr().out
+
+
+# --- who is who
+
+
+@pytest.mark.parametrize("ending", ["-checkpoint.ipynb", "-checkpoint (1).ipynb", "-Checkpoint.ipynb.txt"])
+def test_an_autosave_is_no_hand_in(course, ending):
+    archive(course, {f"alice/{VQ}.ipynb": notebook(), f"alice/{ST}{ending}": notebook("x"), "bob/x.pdf": b""})
+    errors = planned(course).errors
+    assert len(errors) == 1
+    assert errors[0].startswith("bob handed in no notebook")
+    archive(course, {f"alice/{VQ}.ipynb": notebook(), f"alice/{VQ}{ending}": notebook("x"), f"bob/{VQ}.ipynb": b"{}"})
+    made = collected(course, roster=[Student("alice"), Student("bob")])
+    assert submitted(course)[f"alice/{VQ}"] == notebook()
+    assert made.left_out == [
+        f"alice: submissions.zip/alice/{VQ}{ending} is an autosave of Jupyter's and no hand-in",
+    ]
+    assert made.unread == []
+
+
+def test_who_hands_in_an_autosave_alone_is_not_lost(course):
+    archive(course, {f"alice/{VQ}-checkpoint.ipynb": notebook(), f"bob/{VQ}.ipynb": notebook()})
+    (error,) = planned(course).errors
+    assert error.startswith("alice handed in no notebook")
+    archive(course, {f"bob/{ST}-checkpoint.ipynb": notebook(), f"bob/{VQ}.ipynb": notebook(), f"c/{VQ}.ipynb": b"{}"})
+    made = collected(course)
+    assert f"bob/{ST}" not in submitted(course)
+    assert made.unread == [f"submissions.zip/bob/{ST}-checkpoint.ipynb"]
+
+
+def test_a_file_of_one_student_in_the_folder_of_another_is_an_error(course):
+    roster = [Student("alice", "Alice Jansen"), Student("jan", "Jan de Vries", canvas="11")]
+    for folder in ("alice", "Alice Jansen", "week/alice"):
+        for file in (f"devriesjan_11_22_{VQ}.ipynb", attempt("jan")):
+            archive(course, {f"{folder}/{file}": notebook()})
+            (error,) = planned(course, roster=roster).errors
+            assert "it lies in the folder of alice, and its own name says jan" in error
+    for folder in ("jan", "ps1", "downloads"):
+        archive(course, {f"{folder}/{attempt('jan')}": notebook()})
+        assert planned(course, roster=roster).errors == []
+
+
+def test_an_id_that_changed_between_two_downloads_is_said(course):
+    archive(course, {f"devriesjan_11_22_{VQ}.ipynb": notebook("mine"), attempt("bob"): notebook("b")})
+    collected(course)
+    made = collected(course, roster=[Student("jan", "Jan de Vries", canvas="11"), Student("bob")])
+    (warning,) = made.warnings
+    assert warning.startswith(f"jan: {VQ} is what was collected before as that of devriesjan-11, who is not in this")
+    assert str(course / "submitted" / "devriesjan-11") in warning
+    assert planned(course, roster=[Student("jan", "Jan de Vries", canvas="11"), Student("bob")]).warnings == []
+
+
+def test_no_warning_where_the_other_one_s_folder_is_gone_or_the_other_is_there(course):
+    archive(course, {attempt("old"): notebook("same"), attempt("bob"): notebook("b")})
+    collected(course)
+    archive(course, {attempt("old"): notebook("same"), attempt("new"): notebook("same")})
+    assert planned(course).warnings == []
+    archive(course, {attempt("new"): notebook("same"), attempt("bob"): notebook("b")})
+    assert len(planned(course).warnings) == 1
+    (course / "submitted" / "old").rename(course / "away")
+    assert planned(course).warnings == []
 
 
 def test_replacing_says_to_grade_again(course, capsys):

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from vqvae_course.assignments.names import read_name, read_notebook, read_owner, shown
+from vqvae_course.assignments.names import is_autosave, read_name, read_notebook, read_owner, shown
 
 VQ, ST = "02_vector_quantization", "03_straight_through"
 NOTEBOOKS = (VQ, ST)
@@ -162,6 +162,13 @@ def test_a_time_that_does_not_exist_is_refused(path):
         read(path)
 
 
+@pytest.mark.parametrize(("year", "zone"), [("0001", "Asia/Tokyo"), ("9999", "America/New_York")])
+def test_a_time_at_the_end_of_all_times_is_refused(year, zone):
+    day = "01-01-00-00-00" if year == "0001" else "12-31-23-59-59"
+    with pytest.raises(ValueError, match="must hold a time"):
+        read(f"ps1_alice_attempt_{year}-{day}_{VQ}.ipynb", zone=ZoneInfo(zone))
+
+
 def test_canvas_says_who_is_late_and_which_attempt_it_is():
     late = read(f"devriesjan_LATE_12345_67890_{VQ}-2.ipynb")
     assert (late.late, late.attempt, late.notebook) == (True, 2, VQ)
@@ -205,6 +212,15 @@ def test_a_beginning_that_two_notebooks_share_is_refused():
 def test_a_released_notebook_may_end_in_a_number():
     assert read_notebook("lab-1.ipynb", ["lab-1", "lab-2"]) == ("lab-1", None)
     assert read_notebook("lab-1-1.ipynb", ["lab-1", "lab-2"]) == ("lab-1", 1)
+
+
+@pytest.mark.parametrize("file", ["{}-checkpoint.ipynb", "{}-checkpoint (2).ipynb", "{}-checkpoint-Copy1.ipynb"])
+def test_an_autosave_is_no_notebook_unless_one_is_released_under_that_name(file):
+    assert is_autosave(file.format(VQ))
+    with pytest.raises(ValueError, match="is an autosave of Jupyter's"):
+        read_notebook(file.format(VQ), NOTEBOOKS)
+    assert read_notebook("a-checkpoint.ipynb", ["a-checkpoint"]) == ("a-checkpoint", None)
+    assert not is_autosave("02_checkpoint_files.ipynb")
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,8 @@ def test_the_report_names_those_who_are_missing(graded, capsys):
 
 def test_results_have_a_row_for_everybody_on_the_list(graded, capsys):
     out = graded.parent / "results.csv"
-    assert results(graded, "--students", str(graded.parent / "students.csv"), "--out", str(out)) == 0
+    students = str(graded.parent / "students.csv")
+    assert results(graded, "--students", students, "--out", str(out), "--waiting") == 0
     with out.open(encoding="utf-8-sig", newline="") as file:
         points = {row["id"]: row["points"] for row in csv.DictReader(file)}
     assert points == {"alice": "10", "bob": "4", "carol": "", "dave": ""}
@@ -114,7 +115,7 @@ def test_an_export_of_canvas_is_list_and_form_at_once(graded):
     rows = [f"{one.title()},{n},s{n},{one},A," for n, one in enumerate(("alice", "bob", "carol", "dave"))]
     exported.write_text("\n".join(["Student,ID,SIS User ID,SIS Login ID,Section,Homework (7)", *rows]), "utf-8")
     before = exported.read_bytes()
-    assert results(graded, "--canvas", str(exported), "--column", "Homework", "--out", str(out)) == 0
+    assert results(graded, "--canvas", str(exported), "--column", "Homework", "--out", str(out), "--waiting") == 0
     with out.open(encoding="utf-8-sig", newline="") as file:
         assert [row[-1] for row in csv.reader(file)] == ["Homework (7)", "10", "4", "", ""]
     assert exported.read_bytes() == before
@@ -125,9 +126,12 @@ def test_an_export_of_canvas_is_list_and_form_at_once(graded):
     [
         (["--canvas", "students.csv", "--moodle", "students.csv"], "results must be for one platform"),
         (["--canvas", "students.csv", "--out", "students.csv"], "out must be another file than the exported one"),
-        (["--canvas", "students.csv", "--out", "x.csv"], "one column 'ps1', and students.csv has none"),
-        (["--moodle", "students.csv", "--out", "x.csv"], "a grading worksheet with a column 'Grade'"),
-        (["--students", "short.csv", "--out", "x.csv"], "students must hold everybody who was graded, and lacks bob"),
+        (["--canvas", "students.csv", "--out", "x.csv", "--waiting"], "one column 'ps1', and students.csv has none"),
+        (["--moodle", "students.csv", "--out", "x.csv", "--waiting"], "a grading worksheet with a column 'Grade'"),
+        (
+            ["--students", "short.csv", "--out", "x.csv"],
+            "students must hold everybody who handed in or was graded, and lacks bob, carol",
+        ),
         (["--students", "none.csv"], "students must be a CSV file that can be read, got none.csv"),
         (["--assignment", "ps9"], "assignment must be one that has been released, got 'ps9'"),
     ],
@@ -150,3 +154,58 @@ def test_points_that_wait_for_a_person_are_not_final(graded, capsys):
     assert "bob wait for you" in capsys.readouterr().err
     assert not out.exists()
     assert results(graded, "--out", str(out), "--waiting") == 0
+
+
+def table_of(path) -> dict[str, dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return {row["id"]: row for row in csv.DictReader(file)}
+
+
+def test_what_was_handed_in_and_not_graded_is_no_empty_result(graded, capsys):
+    collected(graded, ("carol", datetime(2026, 3, 2, 0, 59, tzinfo=UTC), True))
+    out = graded.parent / "results.csv"
+    assert results(graded, "--out", str(out)) == 1
+    assert "carol handed in and were not graded: autograde them; --waiting" in capsys.readouterr().err
+    assert not out.exists()
+    assert results(graded, "--out", str(out), "--waiting") == 0
+    table = table_of(out)
+    assert {student: row["graded"] for student, row in table.items()} == {"alice": "yes", "bob": "yes", "carol": "no"}
+    carol = table["carol"]
+    assert (carol["handed_in"], carol["hours_late"], carol["late"]) == ("2026-03-02T00:59:00+00:00", "2.0", "yes")
+
+
+def test_a_second_notebook_that_was_not_graded_is_not_graded(graded, capsys):
+    shutil.rmtree(graded / "submitted" / "carol")
+    with open_gradebook(graded / "gradebook.db") as book:
+        book.add_notebook("04_more", "ps1")
+        book.db.commit()
+    nbformat.write(nbformat.v4.new_notebook(), graded / "submitted" / "bob" / "ps1" / "04_more.ipynb")
+    assert results(graded, "--out", str(graded.parent / "results.csv")) == 1
+    assert "bob handed in and were not graded" in capsys.readouterr().err
+
+
+def test_a_penalty_is_subtracted_as_nbgrader_s_export_does(graded):
+    with open_gradebook(graded / "gradebook.db") as book:
+        for student, penalty in (("alice", 2.5), ("bob", 7)):
+            book.find_submission_notebook(NAME, "ps1", student).late_submission_penalty = penalty
+        book.db.commit()
+        expected = {
+            one.student.id: max(0.0, one.score - one.late_submission_penalty)
+            for one in book.assignment_submissions("ps1")
+        }
+    out = graded.parent / "results.csv"
+    assert results(graded, "--out", str(out), "--waiting") == 0
+    table = table_of(out)
+    assert {one: float(table[one]["points"]) for one in expected} == expected == {"alice": 7.5, "bob": 0}
+    assert (table["alice"]["penalty"], table["alice"][NAME]) == ("2.5", "7.5")
+
+
+def test_who_has_no_row_is_left_out_and_said_after_the_others_are_written(graded, capsys):
+    exported, out = graded.parent / "canvas.csv", graded.parent / "import.csv"
+    exported.write_text("Student,ID,SIS User ID,SIS Login ID,Section,ps1 (7)\nA,1,,alice,A,\n", "utf-8")
+    assert results(graded, "--canvas", str(exported), "--out", str(out), "--waiting") == 1
+    said = capsys.readouterr().out
+    assert f"LEFT OUT  bob has points and no row in {exported}" in said
+    assert "1 of 3 students have points" in said
+    with out.open(encoding="utf-8-sig", newline="") as file:
+        assert list(csv.reader(file))[1][-1] == "10"

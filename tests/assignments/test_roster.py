@@ -6,6 +6,7 @@ import pytest
 
 from vqvae_course.assignments.names import Owner
 from vqvae_course.assignments.roster import Student, match, must_be_folder, own_id, read_roster
+from vqvae_course.cli.variants import Variants, named
 
 
 def owner(student, system="folder", number=None):
@@ -217,3 +218,81 @@ def test_who_is_not_on_the_roster_is_named_beside_those_who_are_alike():
 def test_a_student_without_a_name_is_nobody_s_namesake():
     with pytest.raises(ValueError, match="not on the roster"):
         match(owner("!!!"), [Student("a"), Student("b")])
+
+
+# --- where the number, the name and the login do not agree
+
+KIMS = [Student("s03", "Anna Kim", moodle="7003"), Student("s04", "Anna-Lena Kim", moodle="7004")]
+LEES = [Student("leejan", "Jane Leeman"), Student("jlee", "Jan Lee", "leejane@x.nl")]
+
+
+def test_a_number_and_the_name_of_somebody_else_are_refused():
+    with pytest.raises(ValueError, match="the number 7004 is") as caught:
+        match(owner("Anna Kim", "Moodle", "7004"), KIMS)
+    assert str(caught.value) == (
+        "the number 7004 is Anna-Lena Kim's (s04) and the name is Anna Kim's (s03): numbers of Moodle's participants "
+        "differ from assignment to assignment; take them from this assignment's worksheet, or leave the column out"
+    )
+    with pytest.raises(ValueError, match=r"the number 11 is Jan de Vries's \(jdv\) .* mend canvas_id in the roster"):
+        match(owner("devriespiet", "Canvas", "11"), CLASS)
+
+
+def test_a_number_with_a_name_that_is_nobody_s_or_the_same_is_taken():
+    assert match(owner("Annie Kim", "Moodle", "7004"), KIMS) == KIMS[1]
+    assert match(owner("Kim Anna-Lena", "Moodle", "7004"), KIMS) == KIMS[1]
+    twins = [Student("a", "Jan de Vries", moodle="1"), Student("b", "Jan de Vries", moodle="2")]
+    assert match(owner("Jan de Vries", "Moodle", "2"), twins) == twins[1]
+
+
+@pytest.mark.parametrize("system", ["Canvas", "Moodle", "Brightspace"])
+def test_a_full_name_never_means_another_one_s_login_or_address(system):
+    for name in ("leejan", "leejane"):
+        roster = LEES if name == "leejan" else [LEES[1], Student("x", "Jane Lee")]
+        with pytest.raises(ValueError, match=r"is the name of .* and the id or address of"):
+            match(owner(name, system, "77"), roster)
+    assert match(owner("leejan", system, "77"), [LEES[1], Student("leemanj", "Jane Leeman")]) == LEES[1]
+    numbered = [LEES[0], Student("jlee", "Jan Lee", canvas="78", moodle="78")]
+    with pytest.raises(ValueError, match="is the name of"):
+        match(owner("leejan", system, "77"), numbered)
+
+
+def test_a_login_is_a_login_where_platforms_write_logins():
+    assert match(owner("leejan", "Blackboard"), LEES) == LEES[0]
+
+
+# --- ids for the command that makes variants
+
+
+@pytest.mark.parametrize("name", ["Jan de Vries", "o'neil", "a+b", "李小龙", "a@x.nl", "_x"])
+def test_variants_take_the_ids_that_collecting_takes(name):
+    assert named(Variants(ids=f"{name},bob")) == [name, "bob"]
+
+
+def test_variants_refuse_ids_that_are_no_folders_or_one_folder_on_many_systems():
+    for bad in ("nul", "x.", "a*", "../x"):
+        with pytest.raises(ValueError, match=r"ids must be made of letters and digits: .* on every system"):
+            named(Variants(ids=f"alice,{bad}"))
+    with pytest.raises(ValueError, match="ids must differ in more than capitals, and alice and Alice do not"):
+        named(Variants(ids="alice,bob,Alice"))
+
+
+# --- what Excel makes of a list
+
+
+def test_the_line_that_excel_reads_first_is_no_row(tmp_path):
+    for sign in ",;":
+        path = written(tmp_path, f"sep={sign}\r\nid{sign}name\r\njan{sign}Jan, de Vries\r\n".replace(", ", " "))
+        assert read_roster(path) == [Student("jan", "Jan de Vries")]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_an_encoding_that_is_not_utf8_is_named(tmp_path, encoding):
+    name = {"cp1252": "Windows-1252", "utf-16": "UTF-16"}[encoding]
+    with pytest.raises(ValueError, match=rf"in UTF-8, got .* in .*{name}.*: save it as “CSV UTF-8”"):
+        read_roster(written(tmp_path, "id;name\njose;José\n", encoding))
+
+
+def test_two_columns_that_become_one_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"each column comes once, and .* has id 2 times"):
+        read_roster(written(tmp_path, "ID,name,id\n1,Jan,jan\n"))
+    assert read_roster(written(tmp_path, "id,Note,note\njan,a,b\n")) == [Student("jan")]

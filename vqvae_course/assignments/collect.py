@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vqvae_course.assignments.archives import Member, contents, members
 from vqvae_course.assignments.handed_in import HandedIn, as_csv, handed_in, last, list_of
-from vqvae_course.assignments.names import is_notebook
+from vqvae_course.assignments.names import AUTOSAVE, is_autosave, is_notebook, read_notebook
 from vqvae_course.assignments.roster import Student, must_be_folder
 from vqvae_course.assignments.whose import Found, Reader, beginning_of_all, must_be_different_people, whose
 from vqvae_course.folders import named as listed
@@ -53,6 +53,7 @@ class Plan:
         errors: What forbids to do it.
         warnings: What to know about files that are taken.
         left_out: Which files are not taken.
+        unread: Those of them that are notebooks, and neither autosaves nor older than one that is taken.
         missing: Who handed in nothing, or not everything.
     """
 
@@ -63,6 +64,7 @@ class Plan:
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
 
@@ -101,7 +103,8 @@ def plan(
         ValueError: If there is no such assignment. All else that is wrong is among the plan's errors.
     """
     notebooks = released(course, assignment)
-    before = last(handed_in(course, assignment))
+    rows = handed_in(course, assignment)
+    before = last(rows)
     made = Plan(course, assignment)
     files = [
         member
@@ -115,13 +118,14 @@ def plan(
         made.warnings.append(
             f"all logins begin with {beginning}_: if that belongs to the title, pass --title {assignment}_{beginning}"
         )
-    _judge_others(found, len(notebooks), made)
+    _judge_others(found, notebooks, made)
     for key, handed in sorted(_with_bytes(found, made.errors).items()):
         one = _choose(": ".join(key), handed, latest, made)
         if one is not None:
             others = [_row(other) for other in handed if other.sha256 != one.sha256]
             made.rows += [*others, *_in_order(_row(one), before.get(key))]
             made.chosen.append(_placed(one, before.get(key), replace, made))
+    _warn_of_other_ids(rows, made)
     if not made.chosen and not made.errors:
         made.errors.append("archive must hold what was handed in, and there is no notebook in it")
     if not made.errors:  # else somebody may be missing because of one
@@ -175,7 +179,7 @@ def released(course: Path, assignment: str) -> list[str]:
     raise ValueError(f"course must hold release/{assignment} with notebooks, and {course} does not")
 
 
-def _judge_others(found: Sequence[Found], released_count: int, made: Plan) -> None:
+def _judge_others(found: Sequence[Found], notebooks: Sequence[str], made: Plan) -> None:
     """Say which files are no released notebooks; an error where an answer may be among them."""
     for student in sorted({each.student for each in found}):
         own = [each for each in found if each.student == student]
@@ -189,11 +193,24 @@ def _judge_others(found: Sequence[Found], released_count: int, made: Plan) -> No
             )
             continue
         for each in others:
-            if is_notebook(each.owner.file) and len(read) < released_count:
+            if is_autosave(each.owner.file):
+                made.left_out.append(f"{student}: {each.member.shown} is an autosave of Jupyter's and no hand-in")
+                made.unread += [each.member.shown] if _saved_from(each, notebooks) not in read else []
+            elif is_notebook(each.owner.file) and len(read) < len(notebooks):
                 made.errors.append(f"{student}: {each.member.shown} may be one that is missing: {_why(each)}")
-        spare = [each.member.shown for each in others if each.owner.file]
+        rest = [each for each in others if each.owner.file and not is_autosave(each.owner.file)]
+        spare = [each.member.shown for each in rest]
+        made.unread += [each.member.shown for each in rest if is_notebook(each.owner.file)]
         if spare:
             made.left_out.append(f"{student}: {listed(spare)} not collected, left where it is")
+
+
+def _saved_from(each: Found, notebooks: Sequence[str]) -> str | None:
+    """Return the released notebook that an autosave is of, or None if it is of another."""
+    try:
+        return read_notebook(each.owner.file.lower().replace(AUTOSAVE, "", 1), notebooks)[0]
+    except ValueError:
+        return None
 
 
 def _why(each: Found) -> str:
@@ -296,6 +313,19 @@ def _placed(one: _Read, before: HandedIn | None, replace: bool, made: Plan) -> C
     elif row.time is None and path.with_name("timestamp.txt").exists():
         made.warnings.append(f"{what}: the name of {row.file} holds no time, so timestamp.txt is of the earlier one")
     return Chosen(row, one.found.member, "replaces")
+
+
+def _warn_of_other_ids(rows: Sequence[HandedIn], made: Plan) -> None:
+    """Say which new students may be others under another id, so that nobody is graded twice."""
+    now = {one.row.student for one in made.chosen}
+    for row in (one.row for one in made.chosen if one.state == "new"):
+        others = {each.student for each in rows if (each.notebook, each.sha256) == (row.notebook, row.sha256)} - now
+        made.warnings += [
+            f"{row.student}: {row.notebook} is what was collected before as that of {other}, who is not in this "
+            f"download: if {other} is now {row.student}, move {_submitted(made, other).parent} away"
+            for other in sorted(others)
+            if _submitted(made, other).is_dir()
+        ]
 
 
 def _missing(made: Plan, notebooks: Sequence[str], roster: Sequence[Student] | None) -> list[str]:

@@ -66,6 +66,11 @@ def last(rows: Iterable[HandedIn]) -> dict[tuple[str, str], HandedIn]:
     return {(row.student, row.notebook): row for row in rows}
 
 
+def submitters(course: Path, assignment: str) -> set[str]:
+    """Return the ids of those who have a folder for an assignment among what was handed in."""
+    return {path.parent.name for path in (course / "submitted").glob(f"*/{assignment}") if path.is_dir()}
+
+
 def list_of(course: Path, assignment: str) -> Path:
     """Return where the list is."""
     return course / "collected" / f"{assignment}.csv"

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from pathlib import PurePosixPath
 
 BLACKBOARD, CANVAS, MOODLE, BRIGHTSPACE = "Blackboard", "Canvas", "Moodle", "Brightspace"
@@ -41,6 +41,7 @@ AROUND_REPOSITORIES = re.compile(r"submissions|\d+(?:-\d+){2,}")
 NOTEBOOK = re.compile(r"(?P<stem>.+?)\.ipynb(?: ?\(\d+\))?(?:\.(?:txt|json|ipynb))*", re.IGNORECASE)
 COPY_OF = re.compile(r"(?:(?:Copy of|Kopie van|Kopie von|Copi[ae] d[ei]|Cópia de) )+", re.IGNORECASE)
 COPY = re.compile(r"(?: ?\(\d+\)|[ _-]+copy ?\d*|-(?P<attempt>\d+))$", re.IGNORECASE)
+AUTOSAVE = "-checkpoint"  # what Jupyter's autosave appends
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,8 @@ def read_notebook(file: str, notebooks: Sequence[str]) -> tuple[str, int | None]
     if not match:
         raise ValueError(f"{shown(file)} is not a notebook: expected {_listed(notebooks)}")
     known = {_key(name): name for name in notebooks}
+    if is_autosave(file) and _key(match["stem"]) not in known:
+        raise ValueError(f"{shown(file)} is an autosave of Jupyter's and no hand-in: expected {_listed(notebooks)}")
     whole = stem = COPY_OF.sub("", match["stem"])
     attempt = None
     while _key(stem) not in known and (copy := COPY.search(stem)):
@@ -169,6 +172,31 @@ def is_notebook(file: str) -> bool:
     return NOTEBOOK.fullmatch(file) is not None
 
 
+def is_autosave(file: str) -> bool:
+    """Say whether a file has the name of a copy that Jupyter keeps for itself, such as ``02_x-checkpoint.ipynb``."""
+    match = NOTEBOOK.fullmatch(file)
+    stem = match["stem"] if match else ""
+    while copy := COPY.search(stem):
+        stem = stem[: copy.start()]
+    return stem.casefold().endswith(AUTOSAVE)
+
+
+def folders_in_front(path: PurePosixPath, assignment: str, title: str | None = None) -> list[str]:
+    """Return the folders in front of a platform's mark; none if a path has no mark.
+
+    Args:
+        path: As for ``read_name``.
+        assignment: Its name in nbgrader; a folder of that name is nobody's.
+        title: What the platform calls the assignment, if not ``assignment``.
+    """
+    parts = [unicodedata.normalize("NFC", part) for part in path.parts]
+    for place, part in enumerate(parts):
+        if any(_marks(part, place < len(parts) - 1)):
+            around = {assignment.lower(), (title or assignment).lower()}
+            return [folder for each in parts[:place] if (folder := _folder(each)).lower() not in around]
+    return []
+
+
 def shown(text: object) -> str:
     """Return a text, such as a name in somebody's archive, as it can be printed in one line."""
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in str(text))
@@ -178,10 +206,7 @@ def _marked(
     part: str, is_folder: bool, assignment: str, title: str | None, zone: tzinfo | None, path: PurePosixPath
 ) -> Owner | None:
     """Return what the mark of a platform says in one part of a path, or None if there is none."""
-    stem = _folder(part) if is_folder else part
-    found = {system: match for system, mark in MARKS.items() if (match := mark.fullmatch(stem))}
-    if CANVAS in found and is_folder and not _is_zip(part):
-        del found[CANVAS]  # it makes no folders, and the names of others look like this
+    found = _marks(part, is_folder)
     if not found:
         return None
     if BLACKBOARD in found and _behind(found[BLACKBOARD]["student"], title or assignment, "_"):
@@ -202,6 +227,15 @@ def _marked(
         _time_of(groups, zone, path) if "year" in groups else None,
         groups["file"] or "",
     )
+
+
+def _marks(part: str, is_folder: bool) -> dict[str, re.Match[str]]:
+    """Return the marks of platforms that one part of a path may have."""
+    stem = _folder(part) if is_folder else part
+    found = {system: match for system, mark in MARKS.items() if (match := mark.fullmatch(stem))}
+    if is_folder and not _is_zip(part):
+        found.pop(CANVAS, None)  # it makes no folders, and the names of others look like this
+    return found
 
 
 def _behind_title(head: str, assignment: str, title: str | None, path: PurePosixPath) -> str:
@@ -242,7 +276,9 @@ def _time_of(groups: dict[str, str | None], zone: tzinfo | None, path: PurePosix
             int(groups["minute"]),
             int(groups.get("second", 0)),
         )
-        return moment.replace(tzinfo=zone) if zone else moment.astimezone()
+        moment = moment.replace(tzinfo=zone) if zone else moment.astimezone()
+        moment.astimezone(UTC)  # the first and last days of all have no other time zones
+        return moment
     except (ValueError, OverflowError, OSError) as error:
         raise ValueError(f"{shown(path)} must hold a time, got one that does not exist ({error})") from error
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from vqvae_course.assignments.handed_in import handed_in, last
+from vqvae_course.assignments.handed_in import handed_in, last, submitters
 from vqvae_course.assignments.release import due_of
 from vqvae_course.assignments.roster import Student
 from vqvae_course.assignments.submission import notebooks_of
@@ -22,7 +22,7 @@ def roll(course: Path, assignment: str, roster: Sequence[Student] | None = None)
         roster: The class; without it nobody can be missed.
     """
     rows, due = handed_in(course, assignment), due_of(course, assignment)
-    there = {path.parent.name for path in (course / "submitted").glob(f"*/{assignment}")}
+    there = submitters(course, assignment)
     lines = [f"MISSING  {one.id} handed in nothing." for one in roster or () if one.id not in there]
     for student in sorted(there):
         held = {path.stem for path in (course / "submitted" / student / assignment).glob("*.ipynb")}

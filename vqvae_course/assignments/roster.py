@@ -1,5 +1,6 @@
 """The list of a class, and which of its students a name in a download means."""
 
+import codecs
 import csv
 import re
 import unicodedata
@@ -21,6 +22,12 @@ LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe"
 APOSTROPHES = re.compile("['’‘`´ʼ]")
 NO_STUDENTS = ("points possible", "student, test", "test student")  # rows of Canvas' about columns, and for trying out
 COLUMN = {CANVAS: "canvas_id", MOODLE: "moodle_id"}
+CANVAS_LOGINS, MOODLE_LOGINS = ("sis login id", "sis user id"), ("username", "id number", "email address")
+READ = {  # columns that say who a student is
+    *("id", "name", "email", "canvas_id", "moodle_id", "student", "identifier", "full name"),
+    *(*CANVAS_LOGINS, *MOODLE_LOGINS),
+}
+SEPARATOR = re.compile(r'"?sep=(?P<sign>[,;\t])"?\r?\n', re.IGNORECASE)  # the line that Excel reads first
 
 
 @dataclass(frozen=True)
@@ -74,29 +81,71 @@ def read_roster(path: Path) -> list[Student]:
 
 
 def match(named: Named | Owner, roster: Sequence[Student]) -> Student:
-    """Return the one student whom a name means: by number, id, email address or full name, the first that is known.
+    """Return the one student whom a name means: by number, id, email address or full name.
 
     Capitals do not count, nor accents, signs and the order of first and last name. A student with another number of the
-    same platform is somebody else of the same name.
+    same platform is somebody else of the same name. Where a platform writes full names, the name comes before ids and
+    addresses, and must not contradict them, nor the number.
 
     Raises:
         ValueError: If that is nobody, or several; the message says what to write into the roster.
     """
     known = {student: _number(student, named.system) for student in roster}
+    called = [student for student in roster if fits(named.student, student.name)]
     if named.number:
         numbered = [student for student in roster if known[student] == named.number]
         if numbered:
-            return _one(numbered, named, roster)
+            return _not_another(_one(numbered, named, roster), called, named)
         roster = [student for student in roster if not known[student]]
-    word, names = _plain(named.student), _names(named)
-    for found in (
-        [student for student in roster if _plain(student.id) == word],
-        [student for student in roster if word in (_plain(student.email), _plain(student.email).partition("@")[0])],
-        [student for student in roster if names & _writings(student.name)],
-    ):
-        if found:
-            return _one(found, named, roster)
-    return _one([], named, roster)
+    word = _plain(named.student)
+    by_id = [student for student in roster if _plain(student.id) == word]
+    by_address = [
+        student for student in roster if word in (_plain(student.email), _plain(student.email).partition("@")[0])
+    ]
+    by_name = [student for student in called if student in roster]
+    if named.system in LOGINS:
+        found = by_id or by_address or by_name
+    else:
+        _must_agree(named, called, [*by_id, *by_address])
+        found = by_name or by_id or by_address
+    return _one(found, named, roster)
+
+
+def fits(written: str, name: str) -> bool:
+    """Say whether a platform may write the full name of somebody on the roster so."""
+    words = _words(written)
+    return bool(words) and not {"".join(words), "".join(sorted(words))}.isdisjoint(_writings(name))
+
+
+def _not_another(student: Student, called: Sequence[Student], named: Named | Owner) -> Student:
+    """Return the student whose number it is, unless the name is that of somebody else.
+
+    Raises:
+        ValueError: If it is.
+    """
+    if not called or student in called:
+        return student
+    cure = {
+        MOODLE: "numbers of Moodle's participants differ from assignment to assignment; take them from this "
+        "assignment's worksheet, or leave the column out",
+    }.get(named.system, f"mend {COLUMN.get(named.system, 'the number')} in the roster, or leave the column out")
+    raise ValueError(
+        f"the number {named.number} is {_whose(student)} and the name is {' or '.join(map(_whose, called))}: {cure}"
+    )
+
+
+def _must_agree(named: Named | Owner, called: Sequence[Student], others: Sequence[Student]) -> None:
+    """Raise ``ValueError`` if a word is the full name of one student, and the id or address of another."""
+    if called and (clash := [student for student in others if student not in called]):
+        raise ValueError(
+            f"{shown(named.student)} ({named.system}) is the name of {_whose(called[0], '')} and the id or address of "
+            f"{_whose(clash[0], '')}: write {named.system}'s number of each of them into the roster, or take the file "
+            "out and collect it in a folder named after the student"
+        )
+
+
+def _whose(student: Student, ending: str = "'s") -> str:
+    return f"{shown(student.name)}{ending} ({student.id})" if student.name else f"{student.id}{ending}"
 
 
 def own_id(named: Named | Owner) -> str:
@@ -131,13 +180,24 @@ def folded(name: str) -> str:
 
 def _table(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     """Return the columns of a CSV file, in small letters, and its rows without the empty ones."""
-    head, *lines = read_lines(path)
+    head, *lines = read_lines(path)[0]
     columns = [cell.casefold() for cell in head]
+    if twice := [name for name, times in Counter(columns).items() if times > 1 and name in READ]:
+        raise ValueError(
+            f"students must be a CSV file in which each column comes once, and {shown(path)} has {twice[0]} "
+            f"{columns.count(twice[0])} times (capitals do not count): leave the right one"
+        )
     return columns, [dict(zip(columns, line, strict=False)) for line in lines if any(line)]
 
 
-def read_lines(path: Path) -> list[list[str]]:
-    """Return the lines of a CSV file, of which there is at least one, in cells without spaces around them.
+def read_lines(path: Path, what: str = "students") -> tuple[list[list[str]], str]:
+    """Return the lines of a CSV file, and the sign between its cells.
+
+    There is at least one line; cells have no spaces around them.
+
+    Args:
+        path: Of the file, in UTF-8.
+        what: What to call it in messages.
 
     Raises:
         ValueError: If it cannot be read.
@@ -145,19 +205,33 @@ def read_lines(path: Path) -> list[list[str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise ValueError(
-            f"students must be a CSV file that can be read, got {shown(path)} ({error.strerror})"
-        ) from error
+        raise ValueError(f"{what} must be a CSV file that can be read, got {shown(path)} ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise ValueError(f"students must be a CSV file in UTF-8, got {shown(path)}: save it as “CSV UTF-8”") from error
-    head = text.partition("\n")[0]
+        raise ValueError(
+            f"{what} must be a CSV file in UTF-8, got {shown(path)} in {_encoding_of(path.read_bytes())}: save it as "
+            "“CSV UTF-8”"
+        ) from error
+    if named := SEPARATOR.match(text):
+        text = text[named.end() :]
+    sign = named["sign"] if named else max(",;\t", key=text.partition("\n")[0].count)
     try:
-        lines = list(csv.reader(StringIO(text, newline=""), delimiter=max(",;\t", key=head.count), strict=True))
+        lines = list(csv.reader(StringIO(text, newline=""), delimiter=sign, strict=True))
     except csv.Error as error:
-        raise ValueError(f"students must be a CSV file, got {shown(path)} ({error})") from error
+        raise ValueError(f"{what} must be a CSV file, got {shown(path)} ({error})") from error
     if not lines:
-        raise ValueError(f"students must be a CSV file with a row a student, and {shown(path)} is empty")
-    return [[unicodedata.normalize("NFC", cell.strip()) for cell in line] for line in lines]
+        raise ValueError(f"{what} must be a CSV file with a row a student, and {shown(path)} is empty")
+    return [[unicodedata.normalize("NFC", cell.strip()) for cell in line] for line in lines], sign
+
+
+def _encoding_of(data: bytes) -> str:
+    """Return in words which encoding a file that is not UTF-8 seems to have."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "UTF-16 (Excel's “Unicode Text”)"
+    try:
+        data.decode("cp1252")
+    except UnicodeDecodeError:
+        return "an encoding that is not known here"
+    return "what seems to be Windows-1252 (Excel's plain “CSV”)"
 
 
 def of_canvas(rows: Sequence[dict[str, str]]) -> Iterator[Student]:
@@ -224,12 +298,6 @@ def _number(student: Student, system: str) -> str:
     return {CANVAS: student.canvas, MOODLE: student.moodle}.get(system, "")
 
 
-def _names(named: Named | Owner) -> set[str]:
-    """Return a full name in writings of which a name on the roster has one too if it is the same."""
-    words = _words(named.student)
-    return {"".join(words), "".join(sorted(words))} - {""}
-
-
 @cache
 def _writings(name: str) -> set[str]:
     """Return a full name in all the writings that a platform may give it, without spaces and signs.
@@ -242,11 +310,12 @@ def _writings(name: str) -> set[str]:
     return {"".join(sorted(words)), *turns} - {""}
 
 
-def _words(name: str) -> list[str]:
+@cache
+def _words(name: str) -> tuple[str, ...]:
     """Return the words of a name without accents, in small letters; an apostrophe divides no word, a hyphen does."""
     name = unicodedata.normalize("NFKD", APOSTROPHES.sub("", name).casefold()).translate(LETTERS)
     letters = "".join(sign for sign in name if not unicodedata.combining(sign))
-    return re.findall(r"[^\W_]+", letters)
+    return tuple(re.findall(r"[^\W_]+", letters))
 
 
 def _joined(name: str) -> str:

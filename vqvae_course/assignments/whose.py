@@ -7,7 +7,17 @@ from datetime import tzinfo
 from pathlib import Path, PurePosixPath
 
 from vqvae_course.assignments.archives import Member
-from vqvae_course.assignments.names import BLACKBOARD, FOLDER, Named, Owner, is_notebook, read_name, read_owner, shown
+from vqvae_course.assignments.names import (
+    BLACKBOARD,
+    FOLDER,
+    Named,
+    Owner,
+    folders_in_front,
+    is_notebook,
+    read_name,
+    read_owner,
+    shown,
+)
 from vqvae_course.assignments.roster import Student, folded, match, own_id
 
 OWN_NOTES = ("index.html",)  # what Brightspace adds to a download
@@ -57,6 +67,7 @@ class Reader:
     def found(self, member: Member, path: PurePosixPath, owner: Owner) -> Found:
         """Return a file with the student's id and what its name says."""
         student = own_id(owner) if self.roster is None else match(owner, self.roster).id
+        self._must_not_lie_with_another(student, path)
         if member.link:
             return Found(student, owner, member, why="a link, which is not followed")
         try:
@@ -64,6 +75,19 @@ class Reader:
         except ValueError as error:
             return Found(student, owner, member, why=str(error))
         return Found(student, owner, member, named)
+
+    def _must_not_lie_with_another(self, student: str, path: PurePosixPath) -> None:
+        """Raise ``ValueError`` if a file named after one student lies in the folder of another of the roster."""
+        for folder in folders_in_front(path, self.assignment, self.title) if self.roster else ():
+            try:
+                other = match(Owner(FOLDER, folder, None, False, None, None, path.name), self.roster).id
+            except ValueError:
+                continue  # the download's own folder
+            if other != student:
+                raise ValueError(
+                    f"it lies in the folder of {other}, and its own name says {student}: rename the file if it is "
+                    f"{other}'s, or move it out of that folder"
+                )
 
 
 def whose(files: Sequence[Member], reader: Reader, errors: list[str], left_out: list[str]) -> list[Found]:

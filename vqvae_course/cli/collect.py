@@ -45,7 +45,12 @@ class Collect:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Read the options, judge the download, and collect it if nothing is wrong; return 1 if something was left out."""
+    """Read the options, judge the download, and collect it if nothing is wrong.
+
+    Return 0 if everything of the released notebooks was written, and only spare files were left out: what is no
+    notebook, an autosave beside its notebook, and with ``--latest`` an older version. Return 1 for errors, and if
+    another notebook of a student was left out.
+    """
     options = parse(Collect, arguments, "collect", EXAMPLE)
     from vqvae_course.assignments.collect import carry_out, plan
     from vqvae_course.assignments.roster import read_roster
@@ -64,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
         carry_out(made)
     report(made)
     say(*summary(made, options))
-    return 1 if made.errors or made.left_out else 0
+    return 1 if made.errors or made.unread else 0
 
 
 def zone_of(name: str | None) -> tzinfo | None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vqvae_course.assignments.roster import folded, must_be_folder, read_roster
 from vqvae_course.assignments.variants import draw
 from vqvae_course.cli.options import parse
 from vqvae_course.cli.run import say
@@ -88,16 +89,21 @@ def named(options: Variants) -> list[str]:
     """
     ids = [part.strip() for part in options.ids.split(",") if part.strip()]
     if options.students is not None:
-        from vqvae_course.assignments.roster import read_roster
-
         ids += [student.id for student in read_roster(options.students.expanduser())]
     if not ids:
         raise ValueError("students must be a table, or ids names of folders separated by commas, got neither")
     for one in ids:
-        if not re.fullmatch(r"\w[\w.@-]*", one):
-            raise ValueError(f"ids must be made of letters, digits, '_', '.', '@' and '-', got {one!r}")
+        try:
+            must_be_folder(one)
+        except ValueError as error:
+            raise ValueError(f"ids must be made of letters and digits: {error}") from error
     if twice := sorted({one for one in ids if ids.count(one) > 1}):
         raise ValueError(f"ids must differ, and {', '.join(twice)} comes more than once")
+    alike: dict[str, list[str]] = {}
+    for one in ids:
+        alike.setdefault(folded(one), []).append(one)
+    if same := [names for names in alike.values() if len(names) > 1]:
+        raise ValueError(f"ids must differ in more than capitals, and {' and '.join(same[0])} do not")
     return ids
 
 
