@@ -4,12 +4,15 @@ import subprocess
 import threading
 import time
 
+import nbformat
 import pytest
 
 pytest.importorskip("nbgrader")
 
+from tests.assignments.courses import NAME, graded, hand_in, put_into_gradebook
 from vqvae_course.assignments import programs
 from vqvae_course.assignments.autograde import autograde, handed_in
+from vqvae_course.assignments.programs import open_gradebook
 from vqvae_course.cli import main
 
 
@@ -82,16 +85,90 @@ def test_an_end_without_a_word_is_still_a_problem(nbgrader, tmp_path):
 
 
 @pytest.fixture
-def course(tmp_path):
+def given(course, monkeypatch):
+    """Return a course in which somebody gave points by hand, and a stand-in for nbgrader that changes what it likes."""
+    put_into_gradebook(course, {"alice": 0, "bob": 0})
+    for student in ("alice", "bob"):
+        hand_in(course, student)
+        graded(course, student)
+    enter(course, "alice", manual_score=3.0, needs_manual_grade=False)
+    enter(course, "bob", auto_score=None)
+
+    def grading(change):
+        def run(command, **_):
+            change(command[command.index("--student") + 1])
+            return subprocess.CompletedProcess(command, 0, stdout="", stderr="")
+
+        monkeypatch.setattr(programs.subprocess, "run", run)
+
+    return course, grading
+
+
+def enter(course, student: str, **facts) -> None:
+    with open_gradebook(course / "gradebook.db") as book:
+        grade = book.find_grade("first-check", NAME, "ps1", student)
+        for name, value in facts.items():
+            setattr(grade, name, value)
+        book.db.commit()
+
+
+def grade_of(course, student: str) -> tuple:
+    with open_gradebook(course / "gradebook.db") as book:
+        grade = book.find_grade("first-check", NAME, "ps1", student)
+        return grade.auto_score, grade.manual_score, grade.needs_manual_grade
+
+
+@pytest.mark.parametrize(("points", "again"), [(0.0, False), (5.0, True)])
+def test_points_given_by_hand_need_a_second_look_only_where_something_changed(given, points, again):
+    course, grading = given
+    grading(lambda student: enter(course, student, auto_score=points, needs_manual_grade=True))
+    list(autograde(course, "ps1", ["alice"], 1, force=True))
+    assert grade_of(course, "alice") == (points, 3.0, again)
+
+
+def test_another_answer_needs_a_second_look(given):
+    course, grading = given
+
+    def change(student):
+        enter(course, student, needs_manual_grade=True)
+        path = course / "autograded" / student / "ps1" / f"{NAME}.ipynb"
+        path.write_text(path.read_text(encoding="utf-8").replace('check(\\"first', 'print(); check(\\"first'), "utf-8")
+
+    grading(change)
+    list(autograde(course, "ps1", ["alice"], 1, force=True))
+    assert grade_of(course, "alice") == (0.0, 3.0, True)
+
+
+def test_a_cell_that_a_notebook_does_not_have_waits_for_nobody(given):
+    course, grading = given
+    path = course / "autograded" / "bob" / "ps1" / f"{NAME}.ipynb"
+    notebook = nbformat.read(path, 4)
+    notebook.cells = [cell for cell in notebook.cells if cell.id != "first-check"]
+    nbformat.write(notebook, path)
+    grading(lambda student: None)
+    list(autograde(course, "ps1", ["bob"], 1, force=True))
+    assert grade_of(course, "bob") == (0.0, None, False)
+
+
+def test_a_submission_that_writes_into_the_gradebook_is_noticed(given, capsys):
+    course, grading = given
+    grading(lambda student: enter(course, "alice", manual_score=10.0))
+    assert main(["autograde", "--course", str(course), "--assignment", "ps1", "--students", "bob"]) == 1
+    said = capsys.readouterr().out
+    assert f"CHANGED  ps1/alice/{NAME}/first-check: 3.0 became 10.0 while this ran." in said
+
+
+@pytest.fixture
+def folders(tmp_path):
     for student in ("bob", "alice"):
         (tmp_path / "submitted" / student / "ps1").mkdir(parents=True)
     return tmp_path
 
 
-def test_everybody_who_handed_in_is_graded(course, nbgrader, capsys):
+def test_everybody_who_handed_in_is_graded(folders, nbgrader, capsys):
     program = nbgrader(bob=["ERROR it broke"])
-    assert handed_in(course, "ps1") == ["alice", "bob"]
-    assert main(["autograde", "--course", str(course), "--assignment", "ps1", "--jobs", "1"]) == 1
+    assert handed_in(folders, "ps1") == ["alice", "bob"]
+    assert main(["autograde", "--course", str(folders), "--assignment", "ps1", "--jobs", "1"]) == 1
     said = capsys.readouterr().out
     assert [student for student, _ in program.asked] == ["alice", "bob"]
     assert "2 of 2  bob: ERROR it broke" in said
@@ -110,6 +187,6 @@ def test_everybody_who_handed_in_is_graded(course, nbgrader, capsys):
         (["--assignment", "ps1", "--jobs", "-1"], "jobs must be 0 or more, got -1"),
     ],
 )
-def test_what_cannot_be_graded_is_said(course, capsys, arguments, message):
-    assert main(["autograde", "--course", str(course), *arguments]) == 1
+def test_what_cannot_be_graded_is_said(folders, capsys, arguments, message):
+    assert main(["autograde", "--course", str(folders), *arguments]) == 1
     assert message in capsys.readouterr().err

@@ -151,7 +151,9 @@ def test_a_class(course, capsys):
     assert main(["autograde", *where, "--jobs", "2", "--students", graded]) == 1
     said = capsys.readouterr().out
     assert "empty: " in said  # nobody can grade that, and it stops no other
-    points = earned(course, roster)
+    assert main(["results", *where, *roster, "--out", str(course.parent / "early.csv")]) == 1
+    assert "a.smith, empty, late, marie-claire" in capsys.readouterr().err  # handed in, and were not graded
+    points = earned(course, [*roster, "--waiting"])
     assert points == {
         "jan_de_vries": 6,
         "piet_de_vries": 1,
@@ -190,7 +192,9 @@ def test_a_class(course, capsys):
     assert main(["assign", "--exercises", "3.1,3.5", *options(course), "--replace"]) == 0
     assert main(["release", *where]) == 0
     assert main(["autograde", *where, "--students", "half,piet_de_vries", "--force"]) == 0
-    again = earned(course, roster)  # what was given by hand needs no second look: nothing about it has changed
+    again = earned(course, [*roster, "--waiting"])
+    with open_gradebook(course / "gradebook.db") as book:  # what was given by hand and has not changed is final
+        assert not book.find_submission("ps1", "half").needs_manual_grade
     assert again == points | {"piet_de_vries": 3, "borrower": 2, "hostile": 2, "half": 3.5}
 
 
