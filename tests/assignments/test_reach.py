@@ -250,7 +250,7 @@ def test_reaching_into_what_judges_is_seen(source):
         "f.__defaults__",
         "print(locals())",
         "import pytest\nassert x == pytest.approx(3)",
-        "%whos",
+        "%whos",  # codespell:ignore whos
         "%env",
         "%env HOME",
         "%debug",

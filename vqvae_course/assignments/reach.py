@@ -73,7 +73,7 @@ SETTINGS = ("torch.backends.*", "pandas.options.*")  # made to be set
 MAGICS = {
     *("time", "timeit", "prun", "capture", "matplotlib", "config", "precision", "who", "xmode", "pprint"),
     *("pinfo", "html", "latex", "markdown", "svg", "lsmagic", "quickref", "pdoc", "pdef", "pwd"),
-    *("whos", "debug", "autoreload", "javascript", "js"),
+    *("whos", "debug", "autoreload", "javascript", "js"),  # codespell:ignore whos
 }
 HARMLESS = {  # lines of magics that would be reported otherwise
     "env": re.compile(r"\w*"),
