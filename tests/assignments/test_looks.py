@@ -286,10 +286,9 @@ def test_a_changed_check_is_replaced_by_nbgrader_and_no_matter(course):
 
 
 def other_notebook():
-    """Return a second notebook of the assignment, which shares no cell with the first."""
+    """Return a second notebook of the assignment, whose cells have the same ids as those of the first."""
     made = notebook({"first": "def third(x):\n    return x", "second": "def fourth(x):\n    return 2 * x"})
     for one in made.cells:
-        one.id = f"other-{one.id}"
         one.source = one.source.replace("first", "third").replace("second", "fourth")
         if "nbgrader" in one.metadata:
             one.metadata.nbgrader.grade_id = f"other-{one.metadata.nbgrader.grade_id}"
@@ -327,7 +326,10 @@ def test_a_notebook_under_the_name_of_another_is_said_and_nothing_else_of_it(two
 
 def test_a_notebook_that_holds_its_own_cells_and_more_is_not_foreign(two):
     def more(made):
-        made.cells += other_notebook().cells
+        pasted = other_notebook().cells
+        for one in pasted:
+            one.id = f"pasted-{one.id}"
+        made.cells += pasted
 
     hand_in(two, "alice", change=more)
     write(path_of(two, "alice", name=f"{OTHER}.ipynb"), other_notebook())
