@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("nbgrader")
 
 import nbformat
+from nbformat.v4 import new_code_cell
 
 from tests.assignments.courses import (
     FIRST,
@@ -32,6 +33,8 @@ from tests.assignments.courses import (
 )
 from vqvae_course.assignments import gradebook, looks
 from vqvae_course.cli import main
+
+OTHER = "04_other"
 
 
 def before(course, student="alice"):
@@ -269,7 +272,9 @@ def test_a_mark_of_ones_own_hides_no_cell(course):
         made.cells[-1].metadata.nbgrader |= {"locked": True, "solution": False}
 
     hand_in(course, "alice", change=hidden)
-    assert "torch.allclose" in before(course)[0]
+    unknown, reaching = before(course)
+    assert "on cells that the release does not know (mine)" in unknown
+    assert "torch.allclose" in reaching
 
 
 def test_a_changed_check_is_replaced_by_nbgrader_and_no_matter(course):
@@ -278,6 +283,141 @@ def test_a_changed_check_is_replaced_by_nbgrader_and_no_matter(course):
 
     hand_in(course, "alice", change=changed)
     assert before(course) == []
+
+
+def other_notebook():
+    """Return a second notebook of the assignment, whose cells have the same ids as those of the first."""
+    made = notebook({"first": "def third(x):\n    return x", "second": "def fourth(x):\n    return 2 * x"})
+    for one in made.cells:
+        one.source = one.source.replace("first", "third").replace("second", "fourth")
+        if "nbgrader" in one.metadata:
+            one.metadata.nbgrader.grade_id = f"other-{one.metadata.nbgrader.grade_id}"
+    return made
+
+
+@pytest.fixture
+def two(course):
+    """Return a course with a second notebook."""
+    for step in ("source", "release"):
+        write(course / step / "ps1" / f"{OTHER}.ipynb", other_notebook())
+    return course
+
+
+def test_a_notebook_under_the_name_of_another_is_said_and_nothing_else_of_it(two):
+    def under_other_names(student, change=lambda made: None):
+        changed = other_notebook()
+        change(changed)
+        write(path_of(two, student), changed)
+        hand_in(two, student, change=change, name=f"{OTHER}.ipynb")
+
+    under_other_names("alice")
+    under_other_names("bob", stripped)
+    for student in ("alice", "bob"):
+        first, second = before(two, student)
+        assert f"holds the cells of {OTHER}: was it renamed? Give the files their right names in" in first
+        assert f"holds the cells of {NAME}: was it renamed?" in second
+        assert noted(two, student) == []
+    hand_in(two, "carol", name=f"{OTHER}.ipynb")  # the other one was not handed in
+    (text,) = before(two, "carol")
+    assert f"holds the cells of {NAME}" in text
+    graded(two, "alice", an_error("NameError", "name 'x' is not defined"))
+    assert after(two, "alice") == []
+
+
+def test_a_notebook_that_holds_its_own_cells_and_more_is_not_foreign(two):
+    def more(made):
+        pasted = other_notebook().cells
+        for one in pasted:
+            one.id = f"pasted-{one.id}"
+        made.cells += pasted
+
+    hand_in(two, "alice", change=more)
+    write(path_of(two, "alice", name=f"{OTHER}.ipynb"), other_notebook())
+    hand_in(two, "bob", change=without("first-stub", "first-check", "second-stub", "second-check"))
+    write(path_of(two, "bob", name=f"{OTHER}.ipynb"), other_notebook())
+    assert not any("holds the cells of" in text for text in [*before(two), *before(two, "bob")])
+
+
+def put_at(place, text, kind=nbformat.v4.new_markdown_cell):
+    return lambda made: made.cells.insert(place, kind(text, id="mine"))
+
+
+@pytest.mark.parametrize("place", [9, 10])
+def test_text_beside_an_unanswered_question_is_said(course, place):
+    hand_in(course, "alice", change=put_at(place, "# Because\n\nthe loss pulls them."))
+    (text,) = before(course)
+    assert "has text beside the unanswered question why, which gets 0" in text
+
+
+def test_an_answer_within_the_cell_of_the_question_is_said(course):
+    def below_the_question(made):
+        cell(made, "why-question").source += "\n\nThe loss pulls them."
+
+    hand_in(course, "alice", change=below_the_question)
+    assert "beside the unanswered question why" in before(course)[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [put_at(10, "To do"), put_at(8, "Notes on the second exercise"), put_at(10, "print(1, 2, 3)", new_code_cell)],
+)
+def test_other_cells_near_an_unanswered_question_are_no_answer(course, change):
+    hand_in(course, "alice", change=change)
+    assert before(course) == []
+
+
+def test_text_beside_an_answered_question_is_no_matter(course):
+    hand_in(course, "alice", written="Because the loss pulls.", change=put_at(10, "And it pulls for ever."))
+    assert before(course) == []
+
+
+def mended(course, *ids):
+    """Keep a release without some cells, as if they had been added later."""
+    earlier = notebook(STUBS)
+    without(*ids)(earlier)
+    cell(earlier, "title").source = "# Small, as it was"
+    return write(course / "kept" / "ps1-2026-01-30-20-30-10-000001" / "release" / f"{NAME}.ipynb", earlier)
+
+
+def test_what_an_earlier_release_had_not_is_only_noted(course):
+    mended(course, "second-stub", "second-check")
+    hand_in(course, "alice", change=without("second-stub", "second-check"))
+    assert before(course) == []
+    (note,) = noted(course)
+    assert "was made from an earlier release, which had no second, second-check; nobody has points for it" in note
+    hand_in(course, "bob")
+    assert before(course, "bob") == noted(course, "bob") == []
+
+
+def test_what_an_earlier_release_had_is_missing(course):
+    mended(course, "second-stub", "second-check")
+    hand_in(course, "alice", change=without("first-check"))
+    hand_in(course, "bob", change=without("first-check", "second-stub", "second-check"))
+    assert "lacks 1 of 5 cells" in before(course)[0]
+    assert "lacks 2 of 5 cells" in before(course, "bob")[0]
+    assert not any("earlier release" in text for text in [*noted(course), *noted(course, "bob")])
+
+
+def test_the_text_of_an_earlier_release_is_no_answer_of_the_students(course):
+    path = mended(course)
+    earlier = nbformat.read(path, as_version=4)
+    cell(earlier, "why-question").source = "**In your own words** Why on earth?"
+    write(path, earlier)
+    write(path_of(course, "alice"), earlier)
+    assert before(course) == []
+
+
+def test_what_was_handed_out_to_another_student_is_said_with_the_name(course):
+    for student, number in (("alice", 3), ("bob", 4), ("carol", 4)):
+        handed_out = notebook(STUBS)
+        handed_out.cells.append(new_code_cell(f"exec('GIVEN = {number}')", id="given"))
+        write(course / "handout" / "ps1" / student / f"{NAME}.ipynb", handed_out)
+        hand_in(course, student, more=["exec('GIVEN = 4')"])
+    (text,) = before(course)
+    assert "holds what was handed out to bob or carol and not to alice (cell 11)" in text
+    assert before(course, "bob") == before(course, "carol") == []
+    hand_in(course, "alice", more=["exec('GIVEN = 5')"])
+    assert "exec" in before(course)[0]
 
 
 # --- syntax
@@ -319,7 +459,13 @@ def test_who_was_not_graded_is_reported(course):
     hand_in(course, "bob")
     graded(course, "alice")
     assert after(course) == []
-    assert "has not been autograded" in after(course, "bob")[0]
+    (text,) = after(course, "bob")
+    assert "has not been autograded: `vqvae-course autograde --course" in text
+    assert "--students bob` says why" in text
+    put_into_gradebook(course, {"bob": 4})  # nbgrader has dropped the file, since another notebook failed
+    (text,) = after(course, "bob")
+    assert "has 4 of 10 points in the gradebook and no graded file" in text
+    assert "has not been autograded" not in text
 
 
 @pytest.mark.parametrize(
@@ -343,6 +489,10 @@ def test_a_check_that_failed_is_not_reported_and_one_not_reached_is(course):
     hand_in(course, "alice")
     path = graded(course, "alice", an_error("CheckFailed", "not yet"))
     assert after(course) == []
+    graded(course, "alice", an_error("CheckFailed", "f: not yet. The numbers are not those handed out to alice."))
+    (text,) = after(course)
+    assert "failed in first-check: f: not yet. The numbers are not those handed out to alice. Ask" in text
+    graded(course, "alice", an_error("CheckFailed", "not yet"))
     made = nbformat.read(path, as_version=4)
     cell(made, "second-check").execution_count = None
     write(path, made)

@@ -14,7 +14,9 @@ from tests.assignments.courses import (
     NAME,
     SECOND,
     STUBS,
+    a_check,
     a_copy,
+    answer,
     cell,
     hand_in,
     notebook,
@@ -22,6 +24,7 @@ from tests.assignments.courses import (
     stripped,
     texts,
     without,
+    write,
 )
 from vqvae_course.assignments import looks, repair
 from vqvae_course.assignments.repair import carry_out, plan_repair
@@ -188,6 +191,49 @@ def test_each_file_is_judged_by_itself(course):
     assert [one.student for one in cannot] == ["alice", "bob", "carol", "dave", "erin", "frank"]
     assert all(one.text.startswith("cannot be repaired: it ") for one in cannot)
     assert grade_ids(path) == ALL
+
+
+def test_a_notebook_under_the_name_of_another_is_left_alone(course):
+    other = notebook({"first": "def third(x):\n    return x", "second": "def fourth(x):\n    return x"})
+    for one in other.cells:
+        one.source = one.source.replace("first", "third").replace("second", "fourth")
+        if "nbgrader" in one.metadata:
+            one.metadata.nbgrader.grade_id = f"other-{one.metadata.nbgrader.grade_id}"
+    for step in ("source", "release"):
+        write(course / step / "ps1" / "04_other.ipynb", other)
+    path = hand_in(course, "alice", change=stripped, name="04_other.ipynb")
+    before = path.read_bytes()
+    done, cannot = mend(course)
+    assert done == []
+    assert path.read_bytes() == before
+    assert not path_of(course, "alice").exists()
+    assert "was handed in as 04_other.ipynb: give the files their right names" in cannot[0].text
+    assert "holds the cells of 03_small: give the files their right names" in cannot[1].text
+
+
+def test_marks_that_the_release_does_not_know_are_taken_off_and_the_cell_stays(course):
+    def of_an_older_release(made):
+        made.cells.insert(5, answer("removed", "def removed(x):\n    return x"))
+        made.cells.insert(6, a_check("removed"))
+
+    path = hand_in(course, "alice", change=of_an_older_release)
+    assert "does not know (removed, removed-check)" in texts(looks.findings(course, "ps1"), "alice")[0]
+    (done,) = mend(course)[0]
+    assert done.text == "has lost marks that the release does not know on 2 cells."
+    assert grade_ids(path) == ALL
+    assert "def removed(x):\n    return x" in [one.source for one in read(path).cells]
+    assert looks.findings(course, "ps1") == []
+
+
+def test_checks_that_were_added_after_a_notebook_was_handed_out_are_not_put_into_it(course):
+    earlier = notebook(STUBS)
+    without("second-stub", "second-check")(earlier)
+    write(course / "kept" / "ps1-2026-01-30-20-30-10-000001" / "release" / f"{NAME}.ipynb", earlier)
+    hand_in(course, "alice", change=without("second-stub", "second-check"))
+    assert mend(course) == ([], [])
+    bob = hand_in(course, "bob", change=without("second-check"))
+    assert [one.text for one in mend(course)[0]] == ["has 1 deleted checks back."]
+    assert grade_ids(bob) == ALL
 
 
 def test_a_missing_release_stops_only_what_needs_it(course):

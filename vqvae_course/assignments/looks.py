@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,11 +12,14 @@ from nbformat import NotebookNode
 from vqvae_course.assignments import gradebook
 from vqvae_course.assignments.beside import beside, renamed
 from vqvae_course.assignments.reach import Watch
+from vqvae_course.assignments.releases import added_since, earlier_releases, releases, swapped
 from vqvae_course.assignments.submission import (
     Finding,
+    Gone,
     Note,
     Unreadable,
     as_notebook,
+    beside_unanswered,
     bytes_of,
     copies,
     defined,
@@ -33,12 +36,14 @@ from vqvae_course.assignments.submission import (
     python_of,
     read,
     same_marks,
+    strays,
     stubs_below_answers,
     submissions,
     wanted,
 )
 
 IMPORTS = ("ModuleNotFoundError", "ImportError")
+NOT_OWN = ("handed out to", "are not those handed out")  # what a check of a variant says
 LARGE = 10 * 2**20  # bytes of a notebook
 
 
@@ -48,13 +53,17 @@ class Ours:
 
     Attributes:
         released: The students' version, or the instructor's where there is no release.
-        cells: Sources of its code cells, and of those of the release, as ``plain`` has them.
+        cells: Sources of its code cells, and of those of all releases, as ``plain`` has them.
+        texts: The same of its other cells.
         open: Sources of the released code cells that are no checks.
+        earlier: What was handed out before the release was mended, the newest first.
     """
 
     released: NotebookNode
     cells: frozenset[str]
+    texts: frozenset[str]
     open: tuple[str, ...]
+    earlier: tuple[NotebookNode, ...] = ()
 
     @classmethod
     def of(cls, course: Path, assignment: str, name: str) -> "Ours":
@@ -70,17 +79,25 @@ class Ours:
             raise ValueError(f"source must hold notebooks that can be read, and {path} {error}") from error
         with suppress(FileNotFoundError, Unreadable):  # without a release, the source has to do
             released = read(course / "release" / assignment / f"{name}.ipynb")
-        code = [cell for cell in (*source.cells, *released.cells) if cell.cell_type == "code"]
+        earlier = earlier_releases(course, assignment, name)
         is_open = tuple(cell.source for cell in released.cells if cell.cell_type == "code" and not is_check(cell))
-        return cls(released, frozenset(plain(cell.source) for cell in code), is_open)
+        sources = [_sources(one) for one in (source, released, *earlier)]
+        code, texts = (frozenset().union(*some) for some in zip(*sources, strict=True))
+        return cls(released, code, texts, is_open, tuple(earlier))
 
     def and_of(self, handout: Path) -> "Ours":
         """Return the same with the cells of what one student alone was handed out, if that was so (variants)."""
         try:
-            cells = read(handout).cells
+            code, texts = _sources(read(handout))
         except (FileNotFoundError, Unreadable):
             return self
-        return replace(self, cells=self.cells | {plain(cell.source) for cell in cells if cell.cell_type == "code"})
+        return replace(self, cells=self.cells | code, texts=self.texts | texts)
+
+
+def _sources(notebook: NotebookNode) -> tuple[set[str], set[str]]:
+    """Return the plain sources of the code cells, and of the others."""
+    code = {plain(cell.source) for cell in notebook.cells if cell.cell_type == "code"}
+    return code, {plain(cell.source) for cell in notebook.cells if cell.cell_type != "code"}
 
 
 def findings(course: Path, assignment: str) -> list[Finding]:
@@ -123,31 +140,61 @@ def was_graded(course: Path, assignment: str) -> bool:
 
 
 def _handed_in(course: Path, assignment: str) -> Iterator[Finding]:
-    ours: dict[str, Ours] = {}
+    todo = submissions(course, assignment)
+    names = sorted({name for _, name in todo})
+    ours = {name: Ours.of(course, assignment, name) for name in names}
+    owners = {name: _owners(course, assignment, name) for name in names}
+    released = releases(course, assignment)
     scored = _scores(course, assignment)
-    where = f"--course {shlex.quote(str(course))} --assignment {shlex.quote(assignment)}"
-    mend = f"`vqvae-course grade-report {where} --repair`"
-    seen = set()
-    for folder, name in submissions(course, assignment):
-        if name not in ours:
-            ours[name] = Ours.of(course, assignment, name)
-        student = folder.parent.name
-        own = ours[name].and_of(course / "handout" / assignment / student / f"{name}.ipynb")
-        look = _Look(folder, name, own, mend, scored(student, name))
-        for text in look.all():
-            yield Finding(student, name, text, isinstance(text, Note))
-        if folder not in seen:
-            seen.add(folder)
-            for text in beside(folder):
-                yield Finding(student, assignment, text, isinstance(text, Note))
+    mend = f"`vqvae-course grade-report {_where(course, assignment)} --repair`"
+    for folder in dict.fromkeys(folder for folder, _ in todo):
+        student, confused = folder.parent.name, swapped(folder, released)
+        for name in names:
+            if name in confused:
+                yield Finding(student, name, _confused(folder, confused[name]))
+                continue
+            if name in confused.values() and not (folder / f"{name}.ipynb").exists():
+                continue  # which has just been said
+            own = ours[name].and_of(course / "handout" / assignment / student / f"{name}.ipynb")
+            look = _Look(folder, name, own, mend, scored(student, name), owners[name])
+            for text in look.all():
+                yield Finding(student, name, text, isinstance(text, Note))
+        for text in beside(folder):
+            yield Finding(student, assignment, text, isinstance(text, Note))
+
+
+def _where(course: Path, assignment: str) -> str:
+    return f"--course {shlex.quote(str(course))} --assignment {shlex.quote(assignment)}"
+
+
+def _confused(folder: Path, other: str) -> str:
+    return (
+        f"holds the cells of {other}: was it renamed? Give the files their right names in {folder}, then autograde "
+        "again with --force."
+    )
+
+
+def _owners(course: Path, assignment: str, name: str) -> dict[str, list[str]]:
+    """Return to whom each code cell was handed out that not everybody has (variants)."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((course / "handout" / assignment).glob(f"*/{name}.ipynb")):
+        with suppress(FileNotFoundError, Unreadable):
+            for source in sorted(_sources(read(path))[0]):
+                found.setdefault(source, []).append(path.parent.name)
+    return found
+
+
+def _in_gradebook(course: Path, assignment: str) -> dict[tuple[str, str], gradebook.Score]:
+    """Return the scores by student and notebook, none if there is no gradebook that can be read."""
+    try:
+        return {(one.student, one.notebook): one for one in gradebook.scores(course, assignment)}
+    except ValueError:
+        return {}
 
 
 def _scores(course: Path, assignment: str) -> Callable[[str, str], str]:
     """Return what says a score as it stands in the gradebook, or nothing where none does."""
-    try:
-        known = {(one.student, one.notebook): one for one in gradebook.scores(course, assignment)}
-    except ValueError:
-        known = {}
+    known = _in_gradebook(course, assignment)
 
     def scored(student: str, name: str) -> str:
         one = known.get((student, name))
@@ -166,6 +213,7 @@ class _Look:
     ours: Ours
     mend: str  # the command that repairs
     scored: str
+    owners: Mapping[str, list[str]]  # of code cells, as they were handed out
 
     def all(self) -> Iterator[str]:
         try:
@@ -183,6 +231,9 @@ class _Look:
             yield Note(f"ends lines as Windows does, which costs nothing. {self.mend} makes them like the others.")
         yield from self._marks(notebook)
         yield from self._copies(notebook)
+        yield from self._strays(notebook)
+        yield from self._written(notebook)
+        yield from self._of_others(notebook)
         yield from self._reaches(notebook)
         yield from self._broken(notebook)
 
@@ -240,7 +291,14 @@ class _Look:
                 f"checks without them and reports no error.{self.scored} Give the marks back with {self.mend}, then "
                 "autograde again with --force."
             )
-        absent = gone(notebook, self.ours.released)
+        added = added_since(notebook, self.ours.released, self.ours.earlier)
+        if added:
+            names = ", ".join(name for name in originals if name in added)
+            yield Note(
+                f"was made from an earlier release, which had no {names}; nobody has points for it before handing in "
+                "again."
+            )
+        absent = gone(notebook, self.ours.released) if not added else Gone([], [], [])
         if absent.checks:
             yield (
                 f"lacks {len(absent.checks)} of {len(originals)} cells that nbgrader knows, which hold checks "
@@ -273,6 +331,37 @@ class _Look:
                 f"{self.mend}, then autograde again."
             )
 
+    def _strays(self, notebook: NotebookNode) -> Iterator[str]:
+        if unknown := [notebook.cells[place] for place in strays(notebook, self.ours.released)]:
+            names = ", ".join(grade_id_of(cell) or "without a name" for cell in unknown)
+            yield (
+                f"has nbgrader's marks on cells that the release does not know ({names}), and nbgrader stops at such "
+                f"cells. Take the marks off with {self.mend}, then autograde again with --force."
+            )
+
+    def _written(self, notebook: NotebookNode) -> Iterator[str]:
+        for name in beside_unanswered(notebook, self.ours.released, self.ours.texts):
+            yield (
+                f"has text beside the unanswered question {name}, which gets 0: read it and give points by hand, or "
+                "copy it into the cell and autograde again with --force."
+            )
+
+    def _of_others(self, notebook: NotebookNode) -> Iterator[str]:
+        found: dict[str, list[str]] = {}
+        for number, cell in enumerate(notebook.cells, 1):
+            if owners := self._owners_of(cell):
+                found.setdefault(" or ".join(owners), []).append(str(number))
+        for owners, numbers in found.items():
+            yield (
+                f"holds what was handed out to {owners} and not to {self.folder.parent.name} (cell"
+                f"{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}).{self.scored} Ask whose work it is."
+            )
+
+    def _owners_of(self, cell: NotebookNode) -> list[str]:
+        """Return to which other students a cell was handed out, nobody if also to this one."""
+        source = plain(cell.source)
+        return self.owners.get(source, []) if cell.cell_type == "code" and source not in self.ours.cells else []
+
     def _reaches(self, notebook: NotebookNode) -> Iterator[str]:
         watch, originals = Watch(self.ours.open), wanted(self.ours.released)
         for number, cell in enumerate(notebook.cells, 1):
@@ -281,7 +370,7 @@ class _Look:
             reaches = watch.look(cell.source)
             original = originals.get(grade_id_of(cell))
             replaced = original is not None and marks_of(original).get("locked")  # by ours, before it is run
-            if not reaches or replaced or plain(cell.source) in self.ours.cells:
+            if not reaches or replaced or plain(cell.source) in self.ours.cells or self._owners_of(cell):
                 continue
             first, others = reaches[0], len(reaches) - 1
             yield (
@@ -328,28 +417,40 @@ def after_grading(course: Path, assignment: str) -> list[Finding]:
         submissions(course, assignment)
         return []
     scored, found = _scores(course, assignment), []
-    for folder, name in submissions(course, assignment):
+    known, released = _in_gradebook(course, assignment), releases(course, assignment)
+    todo = submissions(course, assignment)
+    confused = {folder: swapped(folder, released) for folder, _ in todo}
+    for folder, name in todo:
         student = folder.parent.name
+        if name in confused[folder]:
+            continue  # which is said of what was handed in
         try:
             handed_in = read(folder / f"{name}.ipynb")
         except (FileNotFoundError, Unreadable):
             continue  # which is said of what was handed in
         path = course / "autograded" / student / assignment / f"{name}.ipynb"
+        if not path.exists():
+            again = f"`vqvae-course autograde {_where(course, assignment)} --students {shlex.quote(student)}`"
+            found.append(Finding(student, name, _not_graded(known.get((student, name)), again)))
+            continue
         texts = _after_grading(path, handed_in, scored(student, name))
         found += [Finding(student, name, text) for text in texts]
     return found
+
+
+def _not_graded(before: gradebook.Score | None, again: str) -> str:
+    if before is None:
+        return f"has not been autograded: {again} says why if it cannot be."
+    return (
+        f"has {before.points:g} of {before.possible:g} points in the gradebook and no graded file: nbgrader drops all "
+        f"files of a student when one notebook fails. {again} says which, and why."
+    )
 
 
 def _after_grading(path: Path, handed_in: NotebookNode, scored: str) -> Iterator[str]:
     """Say what is odd about a notebook after it was run for grading."""
     try:
         graded = read(path, outputs=True)
-    except FileNotFoundError:
-        yield (
-            "has not been autograded: nbgrader could not read it, or the kernel died on the way (an answer may have "
-            "ended the process). Autograde this student alone, with --students, to see which."
-        )
-        return
     except Unreadable:
         yield "was autograded into a file that cannot be read: autograde again with --force."
         return
@@ -370,12 +471,18 @@ def _after_grading(path: Path, handed_in: NotebookNode, scored: str) -> Iterator
         )
     broken = {name for cell in handed_in.cells if _is_broken(cell) for name in defined(cell.source)}
     odd: dict[str, list[str]] = {}
+    not_own: dict[str, list[str]] = {}
     for cell in tests:
         for output in _errors(cell):
+            said = " ".join(str(output.get("evalue")).split())
+            if output.get("ename") == "CheckFailed" and any(words in said for words in NOT_OWN):
+                not_own.setdefault(said, []).append(grade_id_of(cell))
             named = re.match(r"name '(\w+)' is not defined", str(output.get("evalue")))
             if output.get("ename") == "CheckFailed" or (named and named[1] in broken):
                 continue
             odd.setdefault(f"{output.get('ename')}: {output.get('evalue')}", []).append(grade_id_of(cell))
+    for said, where in not_own.items():
+        yield f"failed in {', '.join(where)}: {said[:300].rstrip('.')}.{scored} Ask whose work it is."
     for error, where in odd.items():
         yield (
             f"ended {', '.join(where)} in {error[:200]}, which no wrong answer does: a function was renamed, an import "

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from nbformat import NotebookNode
 
 from vqvae_course.assignments.beside import renamed
+from vqvae_course.assignments.releases import added_since, earlier_releases, foreign, releases, swapped
 from vqvae_course.assignments.submission import (
     Finding,
     Unreadable,
@@ -23,6 +25,7 @@ from vqvae_course.assignments.submission import (
     matched,
     parsed,
     same_marks,
+    strays,
     stubs_below_answers,
     submissions,
     text_of,
@@ -60,7 +63,8 @@ def plan_repair(course: Path, assignment: str) -> list[Change]:
     Raises:
         ValueError: If there is no such assignment.
     """
-    return [change for folder, name in submissions(course, assignment) for change in _planned(course, folder, name)]
+    todo, released = submissions(course, assignment), releases(course, assignment)
+    return [change for folder, name in todo for change in _planned(course, folder, name, released)]
 
 
 def carry_out(course: Path, changes: list[Change]) -> tuple[list[Finding], list[Finding]]:
@@ -100,7 +104,7 @@ def _keep(course: Path, path: Path) -> None:
             file.write(data)
 
 
-def _planned(course: Path, folder: Path, name: str) -> list[Change]:
+def _planned(course: Path, folder: Path, name: str, of_all: Mapping[str, NotebookNode]) -> list[Change]:
     student, path = folder.parent.name, folder / f"{name}.ipynb"
     released = course / "release" / folder.name / f"{name}.ipynb"
 
@@ -109,6 +113,8 @@ def _planned(course: Path, folder: Path, name: str) -> list[Change]:
 
     steps, origin = [], path
     if not path.exists():
+        if place := next((one for one, other in swapped(folder, of_all).items() if other == name), ""):
+            return [impossible(f"was handed in as {place}.ipynb: give the files their right names in {folder}")]
         others = renamed(folder, name)
         if len(others) != 1:
             several = f"has {len(others)} files that may be meant: rename the right one" if others else ""
@@ -123,6 +129,8 @@ def _planned(course: Path, folder: Path, name: str) -> list[Change]:
         return [impossible(error)]
     if format_of(found) != 4:
         return [impossible("is in notebook format 3: open and save it in a current Jupyter")]
+    if other := foreign(notebook, name, of_all):
+        return [impossible(f"holds the cells of {other}: give the files their right names in {folder}")]
     repaired = copy.deepcopy(found)
     steps += _in_the_file(data, found, repaired)
     cannot = []
@@ -133,8 +141,9 @@ def _planned(course: Path, folder: Path, name: str) -> list[Change]:
         if not all(map(grade_id_of, notebook.cells)):
             cannot = [impossible(f"may lack marks, and {released} is missing or broken: generate the assignment")]
     else:
-        steps += _marks(repaired, notebook, original, as_released)
-        cannot = [impossible(why) for why in _without_remedy(notebook, as_released)]
+        added = added_since(notebook, as_released, earlier_releases(course, folder.name, name))
+        steps += _marks(repaired, notebook, original, as_released, added)
+        cannot = [impossible(why) for why in _without_remedy(notebook, as_released, added)]
     if not steps:
         return cannot
     content = data if repaired == found and encoding_of(data) == "utf-8" else _written(repaired)
@@ -167,9 +176,13 @@ def _in_the_file(data: bytes, found: dict[str, Any], repaired: dict[str, Any]) -
 
 
 def _marks(
-    repaired: dict[str, Any], notebook: NotebookNode, original: dict[str, Any], released: NotebookNode
+    repaired: dict[str, Any],
+    notebook: NotebookNode,
+    original: dict[str, Any],
+    released: NotebookNode,
+    added: Collection[str],
 ) -> list[str]:
-    """Take marks off copies, give lost ones back, put checks back that were deleted, and say so."""
+    """Take marks off copies and strays, give lost ones back, put checks back that were deleted, and say so."""
     steps, cells, originals = [], repaired["cells"], wanted(released)
     places = matched(notebook, released)
     lost = [name for name, place in places.items() if not same_marks(notebook.cells[place], originals[name])]
@@ -182,7 +195,12 @@ def _marks(
         del cells[place]["metadata"]["nbgrader"]
     if copied:
         steps.append(f"has lost them on {len(copied)} copies")
-    back = gone(notebook, released).checks
+    unknown = strays(notebook, released)
+    for place in unknown:
+        del cells[place]["metadata"]["nbgrader"]
+    if unknown:
+        steps.append(f"has lost marks that the release does not know on {len(unknown)} cells")
+    back = [name for name in gone(notebook, released).checks if name not in added]
     _put_back(repaired, {name: cells[place] for name, place in places.items()}, original, back)
     if back:
         steps.append(f"has {len(back)} deleted checks back")
@@ -204,8 +222,8 @@ def _put_back(repaired: dict[str, Any], present: dict[str, dict], original: dict
         before = name or before
 
 
-def _without_remedy(notebook: NotebookNode, released: NotebookNode) -> list[str]:
-    missing = gone(notebook, released).missing
+def _without_remedy(notebook: NotebookNode, released: NotebookNode, added: Collection[str]) -> list[str]:
+    missing = [name for name in gone(notebook, released).missing if name not in added]
     stubs = stubs_below_answers(notebook, released)
     return [
         *(f"lacks {name}, which stands nowhere else: ask whether that was meant" for name in missing),

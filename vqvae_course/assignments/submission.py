@@ -5,9 +5,10 @@ import codecs
 import json
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
 FLAGS = ("grade", "solution", "locked", "task")
+WORDS_OF_AN_ANSWER = 3
 MARKS_OF_ENCODINGS = (  # the longer ones first, since one begins like another
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -249,6 +251,52 @@ def copies(notebook: NotebookNode, released: NotebookNode) -> list[NotebookNode]
             best = next((one for one in reversed(alike) if plain(one.source) != plain(original.source)), best)
         kept[name] = best
     return [cell for cell in known if kept[grade_id_of(cell)] is not cell]
+
+
+def strays(notebook: NotebookNode, released: NotebookNode) -> list[int]:
+    """Return where cells have marks that the release does not know, at which nbgrader stops.
+
+    Exercises that are no longer in the release leave them behind.
+    """
+    originals, places = wanted(released), matched(notebook, released).values()
+    copied = copies(notebook, released)
+    return [
+        place
+        for place, cell in enumerate(notebook.cells)
+        if any(marks_of(cell).get(flag) for flag in FLAGS) and grade_id_of(cell) not in originals
+        if place not in places and not any(cell is one for one in copied)
+    ]
+
+
+def beside_unanswered(notebook: NotebookNode, released: NotebookNode, given: Collection[str]) -> list[str]:
+    """Return the questions whose cell for the answer is untouched, while text of the student's own stands next to it.
+
+    Args:
+        notebook: What was handed in.
+        released: What was handed out.
+        given: Plain sources of all texts that were handed out.
+    """
+    originals, places = wanted(released), matched(notebook, released)
+
+    def is_own(cell: NotebookNode) -> bool:
+        enough = len(re.findall(r"\w+", cell.source)) >= WORDS_OF_AN_ANSWER
+        return cell.cell_type == "markdown" and enough and plain(cell.source) not in given
+
+    def ends(place: int) -> bool:
+        cell = notebook.cells[place]
+        is_heading = cell.cell_type == "markdown" and cell.source.startswith("#") and plain(cell.source) in given
+        return is_heading or place in places.values() or bool(grade_id_of(cell))
+
+    found = []
+    for name, place in places.items():
+        untouched = plain(notebook.cells[place].source) == plain(originals[name].source)
+        if not (is_written(originals[name]) and untouched):
+            continue
+        above = [place - 1] if place and not ends(place - 1) else []
+        below = takewhile(lambda one: not ends(one), range(place + 1, len(notebook.cells)))
+        if any(is_own(notebook.cells[one]) for one in (*above, *below)):
+            found.append(name)
+    return found
 
 
 def matched(notebook: NotebookNode, released: NotebookNode) -> dict[str, int]:

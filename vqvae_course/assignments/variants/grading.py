@@ -57,15 +57,14 @@ def check_value(name: str, function: Callable, student: str, given: dict[str, An
     module = draw.module_of(family)
     for untouched in (draw, module, answer, report, sys.modules[__name__]):
         must_be_untouched(untouched)
-    course, own = _graded_here(family)
+    own = _graded_here(family)
 
     def judge(answer: Answer) -> None:
         if student != own.student:
-            raise Mistake(f"This notebook was handed out to {student!r} and handed in by {own.student}.")
+            raise Mistake(f"This notebook was handed out to somebody else, and handed in by {own.student}.")
         if _handed_out(family, given) != own.given:
             raise Mistake(
-                f"The numbers in this notebook's cell GIVEN[{family!r}] are not those handed out to {own.student}"
-                f"{_those_of(course, family, given[family])}.",
+                f"The numbers in this notebook's cell GIVEN[{family!r}] are not those handed out to {own.student}.",
                 "Copy that cell from the notebook that was handed out.",
             )
         getattr(module, f"form_{name}")(answer, own.given)
@@ -74,14 +73,14 @@ def check_value(name: str, function: Callable, student: str, given: dict[str, An
     _run(name, function, judge)
 
 
-def _graded_here(family: str) -> tuple[Path, draw.Variant]:
-    """Return the course and the variant of the student in whose folder this notebook was started."""
+def _graded_here(family: str) -> draw.Variant:
+    """Return the variant of the student in whose folder this notebook was started."""
     student, assignment = STARTED_IN.parent.name, STARTED_IN.name
     if STARTED_IN.parent.parent.name != "autograded":
         raise NotGradedHere(f"answers are judged in COURSE/autograded/STUDENT/ASSIGNMENT, and this is {STARTED_IN}")
     course = STARTED_IN.parents[2]
     try:
-        return course, draw.drawn(draw.read_secret(course), assignment, family, student)
+        return draw.drawn(draw.read_secret(course), assignment, family, student)
     except ValueError as error:
         raise NotGradedHere(str(error)) from error
 
@@ -93,15 +92,6 @@ def _handed_out(family: str, given: Any) -> dict[str, Any]:
             f"GIVEN[{family!r}] holds no numbers.", "Your own are in the notebook that was handed out to you."
         )
     return found
-
-
-def _those_of(course: Path, family: str, given: dict[str, Any]) -> str:
-    """Return who was handed these numbers, in words; empty if nobody was."""
-    secret, assignment = draw.read_secret(course), STARTED_IN.name
-    for folder in sorted((course / "handout" / assignment).glob("*/")):
-        if draw.drawn(secret, assignment, family, folder.name).given == given:
-            return f", but those of {folder.name}"
-    return ""
 
 
 def _run(name: str, function: Callable, judge: Callable[[Answer], None]) -> None:
