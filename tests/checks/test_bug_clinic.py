@@ -10,7 +10,8 @@ from torch import nn
 from tests.checks.registered import Answers
 from vqvae_course import check
 from vqvae_course.checks import patients
-from vqvae_course.checks.bug_clinic import FINDINGS, LACKS, SORT, SORTS, ailment
+from vqvae_course.checks.chapter_14_bug_clinic import LACKS, SORT, SORTS, ailment
+from vqvae_course.checks.patients import FINDINGS
 from vqvae_course.encdec import ResidualLayer
 from vqvae_course.metrics import data_variance
 from vqvae_course.pixelcnn import GatedLayer, gate

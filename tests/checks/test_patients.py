@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from vqvae_course.checks import patients
-from vqvae_course.checks.bug_clinic import EXAMINE, FINDINGS, PROBES, SORT, SORTS, ailment, probe
+from vqvae_course.checks.chapter_14_bug_clinic import EXAMINE, FINDINGS, PROBES, SORT, SORTS, ailment, probe
 from vqvae_course.encdec import ResidualLayer
 from vqvae_course.pixelcnn import GatedLayer
 from vqvae_course.quantize import EMAVectorQuantizer, VectorQuantizer, restart_dead_codes

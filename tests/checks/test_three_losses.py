@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.checks.registered import Answers
-from vqvae_course.checks import three_losses
+from vqvae_course.checks import chapter_04_three_losses as three_losses
+from vqvae_course.checks import snippets
 from vqvae_course.checks.answer import sheltered
 from vqvae_course.quantize import VectorQuantizer, nearest_code, straight_through
 
@@ -836,7 +837,7 @@ def from_a_table(snippet):
 @answers.accept("is_this_a_bug")
 def by_running_it(snippet):
     space = {"torch": torch, "F": F}
-    exec(three_losses.SNIPPETS[snippet], space)
+    exec(snippets.SNIPPETS[snippet], space)
     feels = by_autograd(space["quantize"])
     z_e, codebook = torch.randn(20, 3, requires_grad=True), torch.randn(5, 3, requires_grad=True)
     loss = space["quantize"](z_e, codebook, 0.25)[1]
@@ -915,7 +916,7 @@ test_right_answers_are_accepted, test_wrong_answers_are_told_why = answers.tests
 @pytest.mark.parametrize("snippet", VERDICT)
 def test_the_snippets_run_and_have_nearest_codes_as_values(snippet):
     space = {"torch": torch, "F": F}
-    exec(three_losses.SNIPPETS[snippet], space)
+    exec(snippets.SNIPPETS[snippet], space)
     z_e, codebook = torch.randn(7, 3), torch.randn(5, 3)
     z_q, loss = space["quantize"](z_e, codebook, 0.25)
     e_k = codebook[nearest_code(z_e, codebook)]

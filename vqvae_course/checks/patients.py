@@ -1,4 +1,4 @@
-"""The nine patients of the bug clinic; each docstring says what the code is meant to do.
+"""The nine patients of the bug clinic; each docstring says what the code is meant to do. And what one may find.
 
 Explained in notebook 14.
 """
@@ -10,6 +10,25 @@ from torch import Tensor, nn
 from vqvae_course.metrics import data_variance
 from vqvae_course.pixelcnn import gate
 from vqvae_course.quantize import EMAVectorQuantizer, Quantized, VectorQuantizer, straight_through
+
+FINDINGS = {
+    "beta-on-codebook": "β weighs the pull on the codes; the pull on the latents has weight 1",
+    "losses-too-late": "the losses are computed after straight-through",
+    "reconstruction-trains-codebook": "the reconstruction's gradient flows into the codebook",
+    "farthest-code": "latents do not get their nearest code",
+    "mixed-channels": "the map is laid out as rows without moving the channels last",
+    "ema-start": "running counts and sums start with values that do not fit together",
+    "restart-keeps-statistics": "a restart changes codes, but not the counts and sums behind them",
+    "updates-in-eval": "the codebook moves in eval mode too",
+    "shared-layers": "layers that should differ share their weights",
+    "inplace-skip": "an in-place ReLU changes what the skip connection carries",
+    "swapped-crop": "rows are cropped by the width and columns by the height",
+    "mask-hides-centre": "a later causal layer does not see its own position",
+    "future-leak": "a position feels what it is to predict, or what comes later",
+    "softmax-twice": "a softmax is taken before the cross-entropy, which takes one itself",
+    "wrong-range-variance": "the variance belongs to another range of pixels than the loss",
+    "sound": "it does what it is meant to do",
+}
 
 
 class Patient1(nn.Module):

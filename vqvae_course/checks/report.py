@@ -2,6 +2,7 @@
 
 import html
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -92,12 +93,17 @@ class Exercise:
 EXERCISES: dict[str, Exercise] = {}
 
 
+def chapter_of(module: str) -> str:
+    """Return the notebook, without its number, that the checks of a module are about; empty if there is none."""
+    found = re.fullmatch(r"vqvae_course\.checks\.(?:bank\.)?chapter_\d\d_(\w+)", module)
+    return found.group(1) if found else ""
+
+
 def exercise(points: int) -> Callable[[Callable[[Answer], None]], Callable[[Answer], None]]:
-    """Register a judge under its own name, as an exercise of the chapter its module is named after."""
+    """Register a judge under its own name, as an exercise of the notebook its module is named after."""
 
     def register(judge: Callable[[Answer], None]) -> Callable[[Answer], None]:
-        name, chapter = judge.__name__, judge.__module__.rpartition(".")[2]
-        EXERCISES[name] = Exercise(name, chapter, points, judge)
+        EXERCISES[judge.__name__] = Exercise(judge.__name__, chapter_of(judge.__module__), points, judge)
         return judge
 
     return register

@@ -7,31 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqvae_course.checks import gated_pixelcnn, patients
+from vqvae_course.checks import chapter_11_gated_pixelcnn as gated_pixelcnn
+from vqvae_course.checks import patients
 from vqvae_course.checks.answer import Answer, Mistake, NotAttempted, described, kind
+from vqvae_course.checks.patients import FINDINGS
 from vqvae_course.checks.report import exercise
 from vqvae_course.quantize import nearest_code
 
 Patient = Callable[..., Any]
-
-FINDINGS = {
-    "beta-on-codebook": "β weighs the pull on the codes; the pull on the latents has weight 1",
-    "losses-too-late": "the losses are computed after straight-through",
-    "reconstruction-trains-codebook": "the reconstruction's gradient flows into the codebook",
-    "farthest-code": "latents do not get their nearest code",
-    "mixed-channels": "the map is laid out as rows without moving the channels last",
-    "ema-start": "running counts and sums start with values that do not fit together",
-    "restart-keeps-statistics": "a restart changes codes, but not the counts and sums behind them",
-    "updates-in-eval": "the codebook moves in eval mode too",
-    "shared-layers": "layers that should differ share their weights",
-    "inplace-skip": "an in-place ReLU changes what the skip connection carries",
-    "swapped-crop": "rows are cropped by the width and columns by the height",
-    "mask-hides-centre": "a later causal layer does not see its own position",
-    "future-leak": "a position feels what it is to predict, or what comes later",
-    "softmax-twice": "a softmax is taken before the cross-entropy, which takes one itself",
-    "wrong-range-variance": "the variance belongs to another range of pixels than the loss",
-    "sound": "it does what it is meant to do",
-}
 
 SORTS = {
     "stack": "a stack of residual layers",
