@@ -115,7 +115,7 @@ def test_each_mistake_is_one_that_its_check_recognises(number):
     assert len(named) == len(re.findall(r"^\*\*", section(MISTAKES, number), re.M))
     for exercise, name, said in named:
         assert FACTS[number][exercise].name == name
-        assert any(said in wrong.fragment for wrong in answers.wrong[name]), said
+        assert any(said in wrong.fragment for wrong in answers.all_wrong(name)), said
 
 
 def test_the_pages_know_every_chapter():

@@ -233,6 +233,16 @@ def test_the_hidden_test_sees_a_replaced_judge_and_a_replaced_method(monkeypatch
     assert straight_through  # the chapter whose judge it was
 
 
+def test_the_hidden_test_asks_a_task_as_it_is_installed(monkeypatch):
+    def reconstruction_alone(log_likelihood, q, p):
+        return (q * log_likelihood).sum()
+
+    monkeypatch.setattr(EXERCISES["elbo"].judge, "right", reconstruction_alone)
+    assert grade("elbo", reconstruction_alone) == EXERCISES["elbo"].points
+    with pytest.raises(CheckFailed, match="KL divergence is missing"):
+        hidden.grade_again("elbo", reconstruction_alone)
+
+
 @pytest.mark.parametrize(("library", "name"), hidden.COMPARISONS)
 def test_the_hidden_test_sees_replaced_comparisons(monkeypatch, library, name):
     monkeypatch.setattr(library, name, lambda *arguments, **options: True)

@@ -24,7 +24,7 @@ def registered() -> Iterator[tuple[str, Answers]]:
 
 CHAPTERS = dict(registered())
 RIGHT = [(chapter, name, f) for chapter, a in CHAPTERS.items() for name, fs in a.right.items() for f in fs]
-WRONG = [(chapter, name, *w) for chapter, a in CHAPTERS.items() for name, ws in a.wrong.items() for w in ws]
+WRONG = [(chapter, name, *w) for chapter, a in CHAPTERS.items() for name in a.right for w in a.all_wrong(name)]
 
 
 def title(row: tuple[str, str, Callable]) -> str:

@@ -127,12 +127,12 @@ class Answer:
 
 
 @contextmanager
-def worth_half() -> Iterator[None]:
+def worth_half(first_is_right: bool = True) -> Iterator[None]:
     """Judge the second part of an exercise, such as gradients, when the first is right: a mistake leaves half."""
     try:
         yield
     except Mistake as mistake:
-        mistake.half = True
+        mistake.half = first_is_right
         raise
 
 

@@ -74,20 +74,25 @@ class Exercise:
 
     Attributes:
         name: Name of the function the learner writes.
-        chapter: Name of the notebook without its number.
+        module: Where it is judged.
         points: What it is worth.
         judge: Takes the ``Answer``; returns if it is right, raises ``Mistake`` if it is not.
     """
 
     name: str
-    chapter: str
+    module: str
     points: int
     judge: Callable[[Answer], None]
 
     @property
+    def chapter(self) -> str:
+        """Name of the notebook without its number."""
+        return chapter_of(self.module)
+
+    @property
     def bank(self) -> bool:
         """Whether it belongs to the bank for classes that grade, and so to no notebook."""
-        return self.judge.__module__.startswith("vqvae_course.checks.bank.")
+        return self.module.startswith("vqvae_course.checks.bank.")
 
 
 EXERCISES: dict[str, Exercise] = {}
@@ -103,7 +108,7 @@ def exercise(points: int) -> Callable[[Callable[[Answer], None]], Callable[[Answ
     """Register a judge under its own name, as an exercise of the notebook its module is named after."""
 
     def register(judge: Callable[[Answer], None]) -> Callable[[Answer], None]:
-        EXERCISES[judge.__name__] = Exercise(judge.__name__, chapter_of(judge.__module__), points, judge)
+        EXERCISES[judge.__name__] = Exercise(judge.__name__, judge.__module__, points, judge)
         return judge
 
     return register
