@@ -38,7 +38,7 @@ def grade_again(name: str, function: Callable) -> Points:
         Tampered: If something in this kernel has replaced a part of the checks.
     """
     registered = report.EXERCISES[name]
-    chapters = [module for name, module in sys.modules.items() if report.chapter_of(name) == registered.chapter]
+    chapters = [sys.modules[name] for name in list(sys.modules) if report.chapter_of(name) == registered.chapter != ""]
     for module in (checks, report, answer, own, read, task, grading, *chapters):
         must_be_untouched(module)
     for library, part in COMPARISONS:

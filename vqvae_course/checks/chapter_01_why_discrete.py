@@ -219,8 +219,8 @@ kl_categorical.mistakes(
             q, torch.full_like(q, 1 / q.shape[-1])
         ),
         "Your result is always 0.": lambda q, p: torch.zeros_like(q[..., 0]),
-        "One number came back, averaged over more than it should be. F.kl_div averages over all elements by default, and "
-        "with batchmean it divides by the first axis only."
+        "One number came back, averaged over more than it should be. F.kl_div averages over all elements by default, "
+        "and with batchmean it divides by the first axis only."
         + "\n"
         + "Each distribution has a number of its own: sum over the last axis.": (
             lambda q, p: kl(q, p).mean() / q.shape[-1],
@@ -413,8 +413,8 @@ elbo.mistakes(
         "This is the gap between log p(x) and the ELBO, not the ELBO.": lambda loglik, q, p: kl(
             q, (loglik + p.log()).softmax(0)
         ),
-        "You subtract the divergence from the true posterior. That is the gap between log p(x) and the ELBO; inside the "
-        "ELBO stands the divergence from the prior.": lambda loglik, q, p: _elbo(
+        "You subtract the divergence from the true posterior. That is the gap between log p(x) and the ELBO; inside "
+        "the ELBO stands the divergence from the prior.": lambda loglik, q, p: _elbo(
             loglik, q, (loglik + p.log()).softmax(0)
         ),
     }
