@@ -202,7 +202,7 @@ def test_a_notebook_that_grew_too_large_is_refused():
 
 
 def test_outputs_on_other_data_than_the_notebook_names_are_refused():
-    ran = {"dataset": "mnist", "loaded": ["glyphs"]}
+    ran = {"dataset": "mnist", "loaded": ["glyphs"], "modules": []}
     (found,) = execute.stamp(notebook(), ran)
     assert "'mnist'" in found
     assert "['glyphs']" in found

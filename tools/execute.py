@@ -18,12 +18,12 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 
 from tools.outputs import faults, heading, tidy
-from tools.stamp import KEY, code_sha256
+from tools.stamp import KEY, code_sha256, modules_sha256
 
 # Asked of the notebook's own kernel when all is done. A notebook whose data set could not be had may
 # have gone on with another, so the names of the sets in memory count, not only what it asked for.
 PROBE = """
-import json
+import json, sys
 import vqvae_course, vqvae_course.data, vqvae_course.runtime
 print(json.dumps({
     "dataset": globals().get("DATASET"),
@@ -31,6 +31,7 @@ print(json.dumps({
     "budget": vqvae_course.runtime.budget_name(),
     "device": vqvae_course.runtime.pick_device().type,
     "version": vqvae_course.__version__,
+    "modules": [name for name in sys.modules if name.startswith("vqvae_course")],
 }))
 """
 
@@ -39,7 +40,7 @@ def execute(nb: NotebookNode, folder: Path) -> dict:
     """Run every code cell in ``folder``, printing a line for each.
 
     Returns:
-        Answers of the kernel after the last cell: data set, budget, device, version.
+        Answers of the kernel after the last cell: data set, budget, device, version, imported modules.
     """
     client = NotebookClient(nb, timeout=None, kernel_name="python3", extra_arguments=["--log-level=40"])
     client.resources["metadata"] = {"path": str(folder)}
@@ -58,12 +59,12 @@ def execute(nb: NotebookNode, folder: Path) -> dict:
 def stamp(nb: NotebookNode, ran: dict) -> list[str]:
     """Write the stamp; return what forbids storing these outputs."""
     problems = faults(nb)
-    loaded = ran.pop("loaded")
+    loaded, modules = ran.pop("loaded"), ran.pop("modules")
     if ran["dataset"] is None:
         problems.append("its settings cell must name the data set: DATASET = ...")
     elif loaded and ran["dataset"] not in loaded:
         problems.append(f"DATASET is {ran['dataset']!r}, but it ran on {loaded}: set VQVAE_COURSE_DATA")
-    nb.metadata[KEY] = {"code_sha256": code_sha256(nb), **ran}
+    nb.metadata[KEY] = {"code_sha256": code_sha256(nb), **ran, "modules_sha256": modules_sha256(modules)}
     return problems
 
 

@@ -1,7 +1,8 @@
 """What must hold before a release: ``make release-check``.
 
-The version is that of the changelog and of the citation, the stored outputs are those of the code and of this version,
-and the notebooks run against the built wheel, installed into an empty environment far from this folder.
+The version is that of the changelog and of the citation, the stored outputs are those of the code of the notebooks and
+of the modules that they import, and the notebooks run against the built wheel, installed into an empty environment far
+from this folder.
 """
 
 import os
@@ -17,7 +18,7 @@ import yaml
 
 import vqvae_course
 from tools import wheel
-from tools.stamp import KEY, code_sha256
+from tools.stamp import KEY, PACKAGE, code_sha256, modules_sha256
 
 ROOT = Path(__file__).resolve().parents[1]
 # To run notebooks as tests, beside what the wheel itself asks for.
@@ -50,17 +51,23 @@ def version_problems(root: Path) -> list[str]:
     return problems
 
 
-def stamp_problems(folder: Path) -> list[str]:
-    """Return the notebooks whose stored outputs are of other code or of another version."""
+def stamp_problems(folder: Path, package: Path = PACKAGE) -> list[str]:
+    """Return the notebooks whose stored outputs are of other code, their own or that of what they import."""
     problems = []
     for path in sorted(folder.glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         stamp = notebook.metadata.get(KEY, {})
         if stamp.get("code_sha256") != code_sha256(notebook):
             problems.append(f"{path.name} must be executed again: its code has changed since")
-        elif stamp.get("version") != vqvae_course.__version__:
-            problems.append(f"{path.name} must be executed again: its outputs are of version {stamp.get('version')}")
+        elif "modules_sha256" not in stamp:
+            problems.append(f"{path.name} must be executed again: it is not known which modules it was run with")
+        elif changed := _changed(stamp["modules_sha256"], package):
+            problems.append(f"{path.name} must be executed again: changed since are {', '.join(changed)}")
     return problems
+
+
+def _changed(stamped: dict[str, str], package: Path) -> list[str]:
+    return [name for name, found in modules_sha256(stamped, package).items() if found != stamped[name]]
 
 
 def empty_environment(place: Path, built: Path) -> Path:
