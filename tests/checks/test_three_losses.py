@@ -558,14 +558,14 @@ def over_the_square(scale, beta=0.25):
 
 
 @answers.accept("rescale_beta")
-def step_by_step(scale, beta):
+def step_by_step(scale, beta=0.25):
     for _ in range(2):
         beta /= scale
     return beta
 
 
 @answers.accept("rescale_beta")
-def measured_on_a_model(scale, beta):
+def measured_on_a_model(scale, beta=0.25):
     def pull(factor):
         u = torch.tensor([1.0, 2.0], dtype=torch.float64, requires_grad=True)
         e = torch.tensor([0.5, 1.0], dtype=torch.float64)
@@ -573,51 +573,6 @@ def measured_on_a_model(scale, beta):
         return gradient.norm()
 
     return beta * pull(1.0) / pull(scale)
-
-
-@answers.reject("rescale_beta", "larger latents make the commitment loss larger already")
-def times_the_square(scale, beta=0.25):
-    return beta * scale**2
-
-
-@answers.reject("rescale_beta", "You divide by the scale once")
-def over_the_scale(scale, beta=0.25):
-    return beta / scale
-
-
-@answers.reject("rescale_beta", "wrong way, and a squared length")
-def times_the_scale(scale, beta=0.25):
-    return beta * scale
-
-
-@answers.reject("rescale_beta", "does not depend on the scale")
-def unchanged(scale, beta=0.25):
-    return beta
-
-
-@answers.reject("rescale_beta", "A square root of the scale")
-def over_the_root(scale, beta=0.25):
-    return beta / scale**0.5
-
-
-@answers.reject("rescale_beta", "chain rule included")
-def chain_rule_counted_again(scale, beta=0.25):
-    return beta / scale**3
-
-
-@answers.reject("rescale_beta", "divide by the square twice")
-def over_the_fourth_power(scale, beta=0.25):
-    return beta / scale**4
-
-
-@answers.reject("rescale_beta", "0.25 is built in")
-def always_a_quarter(scale, beta=0.25):
-    return 0.25 / scale**2
-
-
-@answers.reject("rescale_beta", "the new β itself is asked for")
-def only_the_factor(scale, beta=0.25):
-    return 1 / scale**2
 
 
 @answers.reject("rescale_beta", "as seen from the encoder's weights")

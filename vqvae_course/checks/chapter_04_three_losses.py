@@ -1,6 +1,6 @@
 """Checks of notebook 04: the quantizer's losses, who receives which gradient, β in another unit, misplaced βs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from vqvae_course.checks.answer import Answer, Mistake, close, kind, recognise, worth_half
 from vqvae_course.checks.report import exercise
 from vqvae_course.checks.snippets import VERDICTS
+from vqvae_course.checks.task import Task
 from vqvae_course.quantize import nearest_code, straight_through
 
 # ---------------------------------------------------------------------------------------------- vq_losses
@@ -391,48 +392,53 @@ _WHY = {
 # ------------------------------------------------------------------------------------------- rescale_beta
 
 
-@exercise(points=1)
-def rescale_beta(answer: Answer) -> None:
-    """Judge ``rescale_beta(scale, beta)``: one number."""
-    for scale in (float(torch.empty(()).uniform_(2.5, 6)), 0.4, 1.0, 2.0):
-        beta = float(torch.empty(()).uniform_(0.1, 0.9))
-        got, right = answer.number(scale, beta), beta / scale**2
-        if close(got, right, 1e-4):
-            continue
-        grows = "The commitment loss is a squared length, so it grows with the square of the scale."
-        recognise(
-            got,
-            [
-                (
-                    beta * scale**2,
-                    "This goes the wrong way: larger latents make the commitment loss larger already.",
-                    "",
-                ),
-                (beta / scale, "You divide by the scale once; the commitment loss is a squared length.", ""),
-                (
-                    beta * scale,
-                    "This goes the wrong way, and a squared length does not grow with the scale itself.",
-                    "",
-                ),
-                (beta, "Your β does not depend on the scale.", grows),
-                (beta / scale**0.5, "A square root of the scale? Write the commitment loss of s·z and s·e.", ""),
-                (
-                    beta / scale**3,
-                    "One power of the scale too many: on the way to the encoder's weights, the commitment "
-                    "loss of s·u is s² times that of u, factors of the chain rule included.",
-                    "",
-                ),
-                (beta / scale**4, "You divide by the square twice.", ""),
-                (0.25 / scale**2, "The default 0.25 is built in: use the beta that is handed in.", ""),
-                (1 / scale**2, "This is the factor on β; the new β itself is asked for.", ""),
-            ],
-        )
-        raise Mistake(
-            f"For latents {scale:.3g} times as large and beta = {beta:.3g}, the new weight is not {got:.4g}.",
-            "How does each of the two losses change, as seen from the encoder's weights?",
-        )
-    if answer.number(3.0, 0.0) != 0:
-        raise Mistake("Without commitment, β = 0, there is nothing to balance in any unit.")
+rescale_beta = Task(
+    lambda scale, beta=0.25: beta / scale**2,
+    name="rescale_beta",
+    points=1,
+    otherwise=lambda got, scale, beta=0.25: (
+        f"For latents {scale:.3g} times as large and beta = {beta:.3g}, the new weight is not {got:.4g}."
+    ),
+    hint="How does each of the two losses change, as seen from the encoder's weights?",
+)
+
+
+@rescale_beta.inputs
+def _scales() -> Iterator[tuple[float, ...]]:
+    for scale in (float(torch.empty(()).uniform_(2.5, 6)), 0.4, 1.0, 2.0, 0.01, 300.0):
+        yield scale, float(torch.empty(()).uniform_(0.1, 0.9))
+    yield 3.0, 0.0
+    yield (1.7,)
+
+
+rescale_beta.mistakes(
+    {
+        "This goes the wrong way: larger latents make the commitment loss larger already.": (
+            lambda scale, beta=0.25: beta * scale**2
+        ),
+        "You divide by the scale once; the commitment loss is a squared length.": lambda scale, beta=0.25: beta / scale,
+        "This goes the wrong way, and a squared length does not grow with the scale itself.": (
+            lambda scale, beta=0.25: beta * scale
+        ),
+        "Your β does not depend on the scale.\nThe commitment loss is a squared length, so it grows with the square of "
+        "the scale.": lambda scale, beta=0.25: beta,
+        "A square root of the scale? Write the commitment loss of s·z and s·e.": (
+            lambda scale, beta=0.25: beta / scale**0.5
+        ),
+        "One power of the scale too many: on the way to the encoder's weights, the commitment loss of s·u is s² times "
+        "that of u, factors of the chain rule included.": lambda scale, beta=0.25: beta / scale**3,
+        "You divide by the square twice.": lambda scale, beta=0.25: beta / scale**4,
+        "The default 0.25 is built in: use the beta that is handed in.": lambda scale, beta=0.25: 0.25 / scale**2,
+        "This is the factor on β; the new β itself is asked for.": lambda scale, beta=0.25: 1 / scale**2,
+        "Where no beta is given it is 0.25; yours is another.": (
+            lambda scale, beta=0.5: beta / scale**2,
+            lambda scale, beta=1.0: beta / scale**2,
+        ),
+        "Without commitment, β = 0, there is nothing to balance in any unit.": (
+            lambda scale, beta=0.25: (beta or 0.25) / scale**2
+        ),
+    }
+)
 
 
 # ----------------------------------------------------------------------------------------- who_feels_beta
