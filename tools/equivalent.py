@@ -2,16 +2,95 @@
 
 SQUARED = "a difference is squared: its sign does not matter"
 FREE = "which of equally good numbers an experiment uses is free"
-FROM_THE_END = "position -1 is the same as position 0 or 2 of this tensor"
+SAME_ENTRY = "positions counted from the end name the same entry"
 SIGN_OF_A_WEIGHT = "the sign of a learned layer is free: the same functions can be learned"
-OVERWRITTEN = "what it makes is replaced in the next line"
-SYMMETRIC = "the function is symmetric in these two arguments"
+SYMMETRIC = "the function is symmetric in these arguments"
+STRICT = "the lengths agree: strict=True only says so"
+PARTS_OF_A_LOSS = "the loss is judged; a repair may leave the names of its two parts as they are"
 
-EQUIVALENT: dict[str, dict[str, str]] = {
+# From an exercise and a reason to changes
+EQUIVALENT: dict[str, dict[str, tuple[str, ...]]] = {
     "kl_categorical": {
-        "1.0 -> 2.0": "where q is 0 the logarithm is multiplied by 0",
-        "1.0 -> 0.5": "where q is 0 the logarithm is multiplied by 0",
-        "1.0 -> 2.0 (2)": "where q is 0 the logarithm is multiplied by 0",
-        "1.0 -> 0.5 (2)": "where q is 0 the logarithm is multiplied by 0",
+        "where q is 0 the logarithm is multiplied by 0": (
+            "1.0 -> 2.0",
+            "1.0 -> 0.5",
+            "1.0 -> 2.0 (2)",
+            "1.0 -> 0.5 (2)",
+        ),
+    },
+    "kmeans_step": {
+        "where the count is 0 the quotient is not used": ("count.clamp(min=1) -> count", "1 -> 0"),
+    },
+    "ste_bias": {FREE: ("4 -> 5", "4 -> 3")},
+    "vq_losses": {
+        SQUARED: (
+            "z_e.detach() - e_k -> e_k - z_e.detach()",
+            "z_e - e_k.detach() -> e_k.detach() - z_e",
+        ),
+    },
+    "who_feels_beta": {
+        SYMMETRIC: (
+            "zip(('encoder', 'codebook'), gradients(0.25), gradients(0.75), strict= -> "
+            "zip(('encoder', 'codebook'), gradients(0.75), gradients(0.25), strict=",
+            "torch.allclose(a, b) -> torch.allclose(b, a)",
+        ),
+        STRICT: (
+            "zip(('encoder', 'codebook'), gradients(0.25), gradients(0.75), strict= -> "
+            "zip(('encoder', 'codebook'), gradients(0.25), gradients(0.75))",
+            "True -> False (3)",
+        ),
+        FREE: (
+            *("20 -> 21", "20 -> 19", "5 -> 6", "5 -> 4", "0.25 -> 0.5", "0.25 -> 0.125", "0.25 -> -0.25"),
+            *("0.75 -> 1.5", "0.75 -> 0.375", "0.75 -> -0.75"),
+        ),
+        "it stands for a gradient that is missing both times, so it is the same both times": (
+            "torch.zeros(1) -> torch.ones(1)",
+            "1 -> 2 (2)",
+            "1 -> 0 (2)",
+        ),
+    },
+    "patient_1": {
+        "what it makes is replaced in the next line": (
+            "super().__init__(channels, hidden, layers) -> super().__init__(hidden, channels, layers)",
+            "super().__init__(channels, hidden, layers) -> super().__init__(channels, layers, hidden)",
+        ),
+        "of several layers that are one, any is taken": ("1 -> 2", "0 -> -1"),
+    },
+    "patient_2": {
+        SYMMETRIC: (
+            "F.mse_loss(e_k, z_e.detach()) -> F.mse_loss(z_e.detach(), e_k)",
+            "F.mse_loss(z_e, e_k.detach()) -> F.mse_loss(e_k.detach(), z_e)",
+        ),
+        PARTS_OF_A_LOSS: (
+            "Quantized(z_q, indices, loss, codebook_loss, commitment_loss) -> "
+            "Quantized(z_q, indices, loss, commitment_loss, codebook_loss)",
+        ),
+    },
+    "patient_7": {
+        SAME_ENTRY: ("-2 -> 2",),
+        SIGN_OF_A_WEIGHT: ("left + self.link(above) -> left - self.link(above)", "h + step -> h - step"),
+    },
+    "patient_8": {
+        SYMMETRIC: (
+            "F.mse_loss(e_k, z_e.detach()) -> F.mse_loss(z_e.detach(), e_k)",
+            "F.mse_loss(z_e, e_k.detach()) -> F.mse_loss(e_k.detach(), z_e)",
+        ),
+        PARTS_OF_A_LOSS: (
+            "Quantized(z_q, indices, loss, codebook_loss, commitment_loss) -> "
+            "Quantized(z_q, indices, loss, commitment_loss, codebook_loss)",
+        ),
+    },
+    "patient_9": {
+        "on a CPU, where the check judges": (
+            "torch.randint(len(z), dead.shape, device=z.device) -> torch.randint(len(z), dead.shape)",
+        ),
+        "a running count is hardly ever equal to the threshold": (
+            "self.ema_count < self.min_count -> self.ema_count <= self.min_count",
+        ),
     },
 }
+
+
+def equivalent(exercise: str) -> set[str]:
+    """Return the changes of a published solution that are right as well."""
+    return {change for changes in EQUIVALENT.get(exercise, {}).values() for change in changes}

@@ -2,7 +2,7 @@
 
 A check is as strong as the wrong answers it refuses. Those registered in ``tests/checks`` are the ones somebody thought
 of; here a machine changes the model answer of every exercise, one place at a time. Each mutant must be refused, or be
-listed as ``EQUIVALENT`` with the reason why it is right as well.
+listed in ``tools/equivalent.py`` with the reason why it is right as well.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import nbformat
 import torch
 from IPython.core.inputtransformer2 import TransformerManager
 
-from tools.equivalent import EQUIVALENT
+from tools.equivalent import equivalent
 from tools.mutate import Mutant, mutants
 from vqvae_course import check
 from vqvae_course.assignments.page import needed, tags_of, take_apart
@@ -103,11 +103,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _tell(solution: Solution) -> Counter[str]:
     changed = list(mutants(solution.source))
     alive = survivors(solution, changed)
-    listed = EQUIVALENT.get(solution.exercise, {})
+    listed = equivalent(solution.exercise)
     unexplained = [change for change in alive if change not in listed]
-    in_vain = [change for change in listed if change not in alive]
-    refused, equivalent = len(changed) - len(alive), len(alive) - len(unexplained)
-    print(f"{solution.exercise:26} {len(changed):4} mutants {refused:4} refused {equivalent:3} equivalent", flush=True)
+    in_vain = sorted(listed - set(alive))
+    refused, right = len(changed) - len(alive), len(alive) - len(unexplained)
+    print(f"{solution.exercise:26} {len(changed):4} mutants {refused:4} refused {right:3} equivalent", flush=True)
     for what, changes in (("SURVIVES", unexplained), ("LISTED IN VAIN", in_vain)):
         for change in changes:
             print(f"    {what}: {change}")
@@ -115,7 +115,7 @@ def _tell(solution: Solution) -> Counter[str]:
         {
             "mutants": len(changed),
             "refused": refused,
-            "equivalent": equivalent,
+            "equivalent": right,
             "that survive": len(unexplained),
             "listed in vain": len(in_vain),
         }

@@ -1289,6 +1289,13 @@ class RestartsInEval(patients.Patient9):
         return out
 
 
+@reject(6, "ema-start", "The default of beta in your version is 0.5; it was 0.25.")
+class AnotherDefault(patients.Patient6):
+    def __init__(self, num_codes, code_dim, beta=0.5, decay=0.99):
+        super().__init__(num_codes, code_dim, beta, decay)
+        self.ema_count.fill_(1)
+
+
 @reject(9, "restart-keeps-statistics", "Codes always restart on the first latents of the batch")
 class TheFirst(patients.Patient9):
     @torch.no_grad()

@@ -1,5 +1,6 @@
 """Checks of notebook 14: each patient's diagnosis and repair, both judged by what can be measured."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -993,6 +994,7 @@ def _repair(repaired: object, patient: Patient, sort: str) -> Mistake | None:
     if not callable(repaired) or isinstance(repaired, nn.Module | str):
         return Mistake(f"The repaired version is {kind(repaired)}; return the class itself, without building it.")
     try:
+        _judge_defaults(repaired, patient)
         EXAMINE[sort](repaired, sort)
     except Mistake as mistake:
         if repaired is patient:
@@ -1010,6 +1012,14 @@ def _repair(repaired: object, patient: Patient, sort: str) -> Mistake | None:
             return Mistake("The repaired version is the patient itself, unchanged.")
         return Mistake(f"Your version raised {described(error)}")
     return None
+
+
+def _judge_defaults(repaired: Patient, patient: Patient) -> None:
+    mine, before = (inspect.signature(build).parameters for build in (repaired, patient))
+    for name in mine.keys() & before.keys():
+        if mine[name].default != before[name].default and before[name].default is not inspect.Parameter.empty:
+            given = "none" if mine[name].default is inspect.Parameter.empty else mine[name].default
+            raise Mistake(f"The default of {name} in your version is {given}; it was {before[name].default}.")
 
 
 def _judge(answer: Answer, number: int) -> None:
