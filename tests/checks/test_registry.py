@@ -46,19 +46,6 @@ def test_no_notebook_checks_an_unknown_exercise(path):
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_points_in_the_notebook_are_those_of_the_registry(name):
-    cells = nbformat.read(notebook_of(EXERCISES[name].chapter), as_version=4).cells
-    stub = next(
-        i
-        for i, cell in enumerate(cells)
-        if cell.cell_type == "code" and re.search(rf"(def|class) {name}\(", cell.source)
-    )
-    task = next(cell.source for cell in reversed(cells[:stub]) if cell.cell_type == "markdown")
-    points = EXERCISES[name].points
-    assert f"{points} point{'s' if points > 1 else ''}*" in task
-
-
-@pytest.mark.parametrize("name", PUBLIC)
 def test_exercise_has_registered_answers(name):
     module = importlib.import_module(f"tests.checks.test_{EXERCISES[name].chapter}")
     assert len(module.answers.right[name]) >= 2
