@@ -1092,12 +1092,12 @@ def codes_taken_as_sorted(codes):
     return code, code + (neighbour - code) * 0.49
 
 
-@answers.reject("ste_bias", ".")
+@answers.reject("ste_bias", "the estimator is right")
 def a_thousandth_beside_the_code(codes):
     return codes.min().item(), codes.min().item() + 0.001
 
 
-@answers.reject("ste_bias", ".")
+@answers.reject("ste_bias", "there is no other code")
 def the_case_of_the_page(codes):
     return 0.5, 0.6
 
