@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from vqvae_course.checks.answer import NARROW, Answer, Mistake, described, worth_half
+from vqvae_course.checks.answer import NARROW, Answer, Mistake, described, recognise, worth_half
 from vqvae_course.checks.read import Reader, is_number, number
 from vqvae_course.checks.report import EXERCISES, Exercise
 
@@ -112,17 +112,24 @@ class Task:
         EXERCISES[self.name] = Exercise(self.name, cases.__module__, self.points, self)
         return cases
 
-    def mistakes(self, known: dict[str, Callable | tuple[Callable, ...]], part: int | None = None) -> None:
+    def mistakes(
+        self,
+        known: dict[str, Callable | tuple[Callable, ...]],
+        part: int | None = None,
+        of: Callable[..., tuple] | None = None,
+    ) -> None:
         """Say what of answers that compute what a function computes; likely ones come first.
 
         Args:
             known: From the message, and a hint on a second line if there is one, to a function or several.
             part: Which of several values the functions compute; the others are not looked at.
+            of: What the functions take, made from the arguments; the arguments themselves if None.
         """
         for text, functions in known.items():
             message, _, hint = text.partition("\n")
             for function in functions if isinstance(functions, tuple) else (functions,):
-                whole = function if part is None else _with_part(self.right, part, function)
+                whole = function if of is None else _after(of, function)
+                whole = whole if part is None else _with_part(self.right, part, whole)
                 self.known.append(Known(whole, message, hint, part))
 
     def unless(self, family: Callable[..., None]) -> Callable[..., None]:
@@ -289,7 +296,11 @@ class Task:
         )
 
     def _judge_repetition(self, answer: Answer, arguments: tuple, got: Observed) -> None:
-        if not self._values_agree(got, self._observe(answer, arguments), 1e-9):
+        again = self._observe(answer, arguments)
+        if not all(
+            agree(mine.nan_to_num(), its.nan_to_num(), 1e-9)
+            for mine, its in zip(got.values, again.values, strict=False)
+        ):
             raise Mistake(
                 "The same arguments give another result each time: something is drawn at random.",
                 "What is asked for can be computed exactly.",
@@ -300,6 +311,10 @@ class Task:
             wanted = next(a.dtype for a in arguments if isinstance(a, Tensor) and a.is_floating_point())
             if got.dtype != wanted:
                 raise Mistake(f"The values are right, but for {wanted} you return {got.dtype}.", "Keep the dtype.")
+
+
+def _after(of: Callable[..., tuple], function: Callable) -> Callable:
+    return lambda *arguments: function(*of(*arguments))
 
 
 def _with_part(right: Callable, part: int, function: Callable) -> Callable:
@@ -350,3 +365,18 @@ def agree(mine: Tensor, its: Tensor, tolerance: float, zero: float = 1e-9, entry
     size = its[finite].abs()
     scale = size if entrywise else size.max()
     return bool(((mine - its)[finite].abs() <= (tolerance * scale).clamp(min=zero)).all())
+
+
+def meant(got: Tensor | float, known: dict[str, Any], tolerance: float = NARROW) -> None:
+    """Refuse the result of a known mistake, for a judge that is no task: a layer's, or a step's.
+
+    Args:
+        got: What came back.
+        known: From the message, and a hint on a second line if there is one, to what a mistake leads to, or to a
+            tuple of that.
+        tolerance: Relative to the largest entry.
+    """
+    for text, values in known.items():
+        message, _, hint = text.partition("\n")
+        candidates = values if isinstance(values, tuple) else (values,)
+        recognise(got, [(value, message, hint) for value in candidates], tolerance)
