@@ -83,7 +83,8 @@ def integers(*names: str) -> Reader:
         parts = [part.item() if isinstance(part, Tensor) and part.numel() == 1 else part for part in value]
         for part in parts:
             if not isinstance(part, Integral) or isinstance(part, bool):
-                raise Mistake(f"{part!r} is no whole number.", "Divide with //." if isinstance(part, float) else "")
+                hint = "Divide with //." if isinstance(part, float) else ""
+                raise Mistake(f"{wanted} are whole numbers; {part!r} came back.", hint)
         return tuple(torch.tensor(int(part), dtype=torch.float64) for part in parts)
 
     return read
