@@ -57,129 +57,16 @@ def product_of_powers(indices, num_codes):
     return math.prod((n / count) ** (count / n) for count in Counter(indices.flatten().tolist()).values())
 
 
-@answers.reject("perplexity", "perplexity per image and average")
-def mean_of_perplexities(indices, num_codes):
-    return sum(entropy(shares(image, num_codes)).exp() for image in indices) / len(indices)
-
-
-@answers.reject("perplexity", "entropies taken per image")
-def exp_of_the_mean_entropy(indices, num_codes):
-    return torch.stack([entropy(shares(image, num_codes)) for image in indices]).mean().exp()
-
-
-@answers.reject("perplexity", "Two bases are mixed")
-def two_to_the_nats(indices, num_codes):
-    return 2 ** entropy(shares(indices, num_codes))
-
-
-@answers.reject("perplexity", "Two bases are mixed")
-def e_to_the_bits(indices, num_codes):
-    return (entropy(shares(indices, num_codes)) / math.log(2)).exp()
-
-
-@answers.reject("perplexity", "This is the entropy")
-def entropy_alone(indices, num_codes):
-    return entropy(shares(indices, num_codes))
-
-
-@answers.reject("perplexity", "This is the entropy")
-def entropy_in_bits(indices, num_codes):
-    return entropy(shares(indices, num_codes)) / math.log(2)
-
-
 @answers.reject("perplexity", "logarithm of zero")
 def zero_times_log_zero(indices, num_codes):
     share = shares(indices, num_codes)
     return (-(share * share.log()).sum()).exp()
 
 
-@answers.reject("perplexity", "wrong axis")
-def one_hot_averaged_over_the_codes(indices, num_codes):
-    encodings = F.one_hot(indices.flatten(), num_codes).double()
-    return entropy(encodings.mean(dim=1)).exp()
-
-
-@answers.reject("perplexity", "entropies taken at each position")
-def one_hot_averaged_over_the_batch(indices, num_codes):
-    share = F.one_hot(indices, num_codes).double().mean(dim=0)
-    return torch.special.entr(share).sum(dim=-1).mean().exp()
-
-
-@answers.reject("perplexity", "at each position")
-def averaged_over_positions(indices, num_codes):
-    share = F.one_hot(indices, num_codes).double().mean(dim=0)
-    return torch.special.entr(share).sum(dim=-1).exp().mean()
-
-
-@answers.reject("perplexity", "wrong axis")
-def one_hot_averaged_over_the_batch_then_summed(indices, num_codes):
-    share = F.one_hot(indices, num_codes).double().mean(dim=0)
-    return torch.special.entr(share).sum().exp()
-
-
-@answers.reject("perplexity", "appear at all")
-def codes_used(indices, num_codes):
-    return len(indices.unique())
-
-
-@answers.reject("perplexity", "1/Σp²")
-def inverse_simpson(indices, num_codes):
-    return 1 / shares(indices, num_codes).square().sum()
-
-
-@answers.reject("perplexity", "sign of the entropy")
-def minus_forgotten(indices, num_codes):
-    return (-entropy(shares(indices, num_codes))).exp()
-
-
-@answers.reject("perplexity", "divide by K")
-def as_a_fraction(indices, num_codes):
-    return entropy(shares(indices, num_codes)).exp() / num_codes
-
-
-@answers.reject("perplexity", "log K")
-def normalised_entropy(indices, num_codes):
-    return entropy(shares(indices, num_codes)) / math.log(num_codes)
-
-
-@answers.reject("perplexity", "softmax")
-def counts_as_logits(indices, num_codes):
-    counts = torch.bincount(indices.flatten(), minlength=num_codes)
-    return torch.distributions.Categorical(logits=counts.double()).perplexity()
-
-
-@answers.reject("perplexity", "added to every count")
-def add_one_smoothing(indices, num_codes):
-    counts = torch.bincount(indices.flatten(), minlength=num_codes).double() + 1
-    return entropy(counts / counts.sum()).exp()
-
-
-@answers.reject("perplexity", "divided by K")
-def counts_over_k(indices, num_codes):
-    counts = torch.bincount(indices.flatten(), minlength=num_codes).double()
-    return entropy(counts / num_codes).exp()
-
-
 @answers.reject("perplexity", "before the logarithm")
 def counts_for_shares(indices, num_codes):
     counts = torch.bincount(indices.flatten(), minlength=num_codes).double()
     return entropy(counts).exp()
-
-
-@answers.reject("perplexity", "mean of -p log p")
-def mean_for_sum(indices, num_codes):
-    return torch.special.entr(shares(indices, num_codes)).mean().exp()
-
-
-@answers.reject("perplexity", "equally common")
-def unweighted(indices, num_codes):
-    share = shares(indices, num_codes)
-    return (1 / share[share > 0]).log().mean().exp()
-
-
-@answers.reject("perplexity", "part of the indices")
-def first_image_only(indices, num_codes):
-    return entropy(shares(indices[0], num_codes)).exp()
 
 
 @answers.reject("perplexity", "between 1 and")
@@ -191,23 +78,6 @@ def smoothed_by_a_tenth_in_the_logarithm(indices, num_codes):
 @answers.reject("perplexity", "one number is asked for")
 def one_for_each_code(indices, num_codes):
     return torch.special.entr(shares(indices, num_codes)).exp()
-
-
-@answers.reject("perplexity", "number of images")
-def divided_by_the_number_of_images(indices, num_codes):
-    counts = torch.bincount(indices.flatten(), minlength=num_codes).double()
-    return entropy(counts / len(indices)).exp()
-
-
-@answers.reject("perplexity", "whole-number division")
-def whole_number_division(indices, num_codes):
-    counts = torch.bincount(indices.flatten(), minlength=num_codes)
-    return entropy((counts // indices.numel()).double()).exp()
-
-
-@answers.reject("perplexity", "only if all codes are equally common")
-def the_most_it_can_be(indices, num_codes):
-    return float(num_codes)
 
 
 # codebook_usage
@@ -246,90 +116,6 @@ def collected_first(stream, num_codes):
     return torch.cat(everything).unique().numel() if everything else 0
 
 
-@answers.reject("codebook_usage", "last batch only")
-def last_batch(stream, num_codes):
-    used = 0
-    for indices in stream:
-        used = len(indices.unique())
-    return used
-
-
-@answers.reject("codebook_usage", "first batch only")
-def first_batch(stream, num_codes):
-    for indices in stream:
-        return len(indices.unique())
-    return 0
-
-
-@answers.reject("codebook_usage", "counts twice")
-def sum_of_batches(stream, num_codes):
-    return sum(len(indices.unique()) for indices in stream)
-
-
-@answers.reject("codebook_usage", "mean of the batches")
-def mean_of_batches(stream, num_codes):
-    used = [len(indices.unique()) for indices in stream]
-    return sum(used) / len(used)
-
-
-@answers.reject("codebook_usage", "best single batch")
-def best_batch(stream, num_codes):
-    return max((len(indices.unique()) for indices in stream), default=0)
-
-
-@answers.reject("codebook_usage", "share of the codebook")
-def fraction(stream, num_codes):
-    return a_set(stream, num_codes) / num_codes
-
-
-@answers.reject("codebook_usage", "not used")
-def unused(stream, num_codes):
-    return num_codes - a_set(stream, num_codes)
-
-
-@answers.reject("codebook_usage", "in every batch")
-def intersection(stream, num_codes):
-    sets = [set(batch.flatten().tolist()) for batch in stream]
-    return len(set.intersection(*sets)) if sets else 0
-
-
-@answers.reject("codebook_usage", "count positions")
-def positions(stream, num_codes):
-    return sum(indices.numel() for indices in stream)
-
-
-@answers.reject("codebook_usage", "If you collect in a set")
-def a_set_of_tensors(stream, num_codes):
-    return len({index for batch in stream for index in batch.flatten()})
-
-
-@answers.reject("codebook_usage", "mean share")
-def mean_share_of_batches(stream, num_codes):
-    used = [len(indices.unique()) / num_codes for indices in stream]
-    return sum(used) / len(used)
-
-
-@answers.reject("codebook_usage", "chosen once is used")
-def more_than_once(stream, num_codes):
-    total = sum((torch.bincount(batch.flatten(), minlength=num_codes) for batch in stream), torch.zeros(num_codes))
-    return (total > 1).sum()
-
-
-@answers.reject("codebook_usage", "leave out the last batch")
-def without_the_last_batch(stream, num_codes):
-    return a_set(list(stream)[:-1], num_codes)
-
-
-@answers.reject("codebook_usage", "two batches of index 0 use 1 code")
-def zero_taken_for_padding(stream, num_codes):
-    return a_set((batch[batch > 0] for batch in stream), num_codes)
-
-
-@answers.reject("codebook_usage", "largest index")
-def largest_index(stream, num_codes):
-    return max((int(indices.max()) for indices in stream), default=-1) + 1
-
-
 @answers.reject("codebook_usage", "For a generator")
 def needs_a_length(stream, num_codes):
     return a_set([stream[i] for i in range(len(stream))], num_codes)
@@ -349,12 +135,6 @@ def stumbles_over_nothing(stream, num_codes):
 @answers.reject("codebook_usage", "It happened at: return torch.stack")
 def stacks_batches(stream, num_codes):
     return torch.stack(list(stream)).unique().numel()
-
-
-@answers.reject("codebook_usage", "perplexity")
-def effective_number(stream, num_codes):
-    batches = [batch.flatten() for batch in stream]
-    return entropy(shares(torch.cat(batches), num_codes)).exp() if batches else 0
 
 
 @answers.reject("codebook_usage", "one number is asked for")
@@ -396,57 +176,15 @@ def by_the_nearest_code(z, seeds):
 
 
 @answers.accept("seed_probabilities")
+def expanded_square_about_the_mean(z, seeds):
+    centre = z.mean(dim=0)
+    return expanded_square(z - centre, seeds - centre)
+
+
+@answers.reject("seed_probabilities", "Far from the origin")
 def expanded_square(z, seeds):
     cost = (z**2).sum(1, keepdim=True) - 2 * z @ seeds.T + (seeds**2).sum(1)
     cost = cost.min(dim=1).values.clamp(min=0)
-    return cost / cost.sum()
-
-
-@answers.reject("seed_probabilities", "distance squared")
-def not_squared(z, seeds):
-    distance = torch.cdist(z, seeds).amin(dim=1)
-    return distance / distance.sum()
-
-
-@answers.reject("seed_probabilities", "square twice")
-def squared_twice(z, seeds):
-    cost = squared_distances(z, seeds).amin(dim=1) ** 2
-    return cost / cost.sum()
-
-
-@answers.reject("seed_probabilities", "newest seed")
-def newest_seed_only(z, seeds):
-    cost = (z - seeds[-1]).square().sum(dim=1)
-    return cost / cost.sum()
-
-
-@answers.reject("seed_probabilities", "newest seed is looked at. Nor is it squared")
-def newest_seed_only_and_not_squared(z, seeds):
-    distance = (z - seeds[-1]).norm(dim=1)
-    return distance / distance.sum()
-
-
-@answers.reject("seed_probabilities", "first seed")
-def first_seed_only(z, seeds):
-    cost = (z - seeds[0]).square().sum(dim=1)
-    return cost / cost.sum()
-
-
-@answers.reject("seed_probabilities", "added up")
-def mean_over_seeds(z, seeds):
-    cost = squared_distances(z, seeds).mean(dim=1)
-    return cost / cost.sum()
-
-
-@answers.reject("seed_probabilities", "furthest seed of each latent")
-def furthest_seed(z, seeds):
-    cost = squared_distances(z, seeds).amax(dim=1)
-    return cost / cost.sum()
-
-
-@answers.reject("seed_probabilities", "mean of the seeds")
-def from_the_mean_of_the_seeds(z, seeds):
-    cost = (z - seeds.mean(dim=0)).square().sum(dim=1)
     return cost / cost.sum()
 
 
@@ -459,43 +197,6 @@ def not_normalised(z, seeds):
 def over_the_largest(z, seeds):
     cost = squared_distances(z, seeds).amin(dim=1)
     return cost / cost.max()
-
-
-@answers.reject("seed_probabilities", "A softmax")
-def softmax(z, seeds):
-    return squared_distances(z, seeds).amin(dim=1).softmax(dim=0)
-
-
-@answers.reject("seed_probabilities", "likeliest")
-def softmax_of_minus(z, seeds):
-    return (-squared_distances(z, seeds).amin(dim=1)).softmax(dim=0)
-
-
-@answers.reject("seed_probabilities", "likeliest")
-def one_minus(z, seeds):
-    return (1 - share_of_the_squared_error(z, seeds)) / (len(z) - 1)
-
-
-@answers.reject("seed_probabilities", "absolute differences")
-def manhattan(z, seeds):
-    distance = torch.cdist(z, seeds, p=1).amin(dim=1)
-    return distance / distance.sum()
-
-
-@answers.reject("seed_probabilities", "numbers of the nearest seeds")
-def argmin_for_min(z, seeds):
-    number = squared_distances(z, seeds).argmin(dim=1).float()
-    return number / number.sum().clamp(min=1)
-
-
-@answers.reject("seed_probabilities", "equally likely")
-def uniform(z, seeds):
-    return torch.full((len(z),), 1 / len(z))
-
-
-@answers.reject("seed_probabilities", "always take the furthest")
-def one_hot_of_the_furthest(z, seeds):
-    return F.one_hot(squared_distances(z, seeds).amin(dim=1).argmax(), len(z)).to(z)
 
 
 @answers.reject("seed_probabilities", "shape (11, 4)")
@@ -577,10 +278,10 @@ def greedy_candidates(z, num_codes, generator):
 
 
 def guarded(choose):
-    def wrapped(z, num_codes, generator):
+    def wrapped(z, num_codes, generator, *options, **more):
         if len(z.unique(dim=0)) < num_codes:
             raise ValueError("too few distinct latents")
-        return choose(z, num_codes, generator)
+        return choose(z, num_codes, generator, *options, **more)
 
     wrapped.__name__ = choose.__name__
     return wrapped
@@ -594,6 +295,19 @@ def exponential_race(z, num_codes, generator):
     while len(seeds) < num_codes:
         times = torch.empty(len(z)).exponential_(generator=generator)
         seeds = torch.vstack([seeds, z[(squared_distances(z, seeds).amin(dim=1) / times).argmax()]])
+    return seeds
+
+
+def by_cost(z, seeds):
+    return squared_distances(z, seeds).amin(dim=1)
+
+
+@guarded
+def seeded(z, num_codes, generator, weights, first=None):
+    """Draw seeds with weights; several wrong answers differ in these, or in the first seed."""
+    seeds = z[torch.randint(len(z), (1,), generator=generator) if first is None else first]
+    while len(seeds) < num_codes:
+        seeds = torch.cat([seeds, z[torch.multinomial(weights(z, seeds), 1, generator=generator)]])
     return seeds
 
 
@@ -630,62 +344,35 @@ def a_generator_of_its_own(z, num_codes, generator):
 
 
 @answers.reject("kmeans_init", "furthest latent instead of drawing")
-@guarded
 def always_the_furthest(z, num_codes, generator):
-    seeds = z[torch.randint(len(z), (1,), generator=generator)]
-    while len(seeds) < num_codes:
-        seeds = torch.cat([seeds, z[squared_distances(z, seeds).amin(dim=1).argmax()][None]])
-    return seeds
+    return seeded(z, num_codes, generator, lambda z, seeds: F.one_hot(by_cost(z, seeds).argmax(), len(z)).double())
 
 
 @answers.reject("kmeans_init", "Is its distance squared?")
-@guarded
 def distance_not_squared(z, num_codes, generator):
-    seeds = z[torch.randint(len(z), (1,), generator=generator)]
-    while len(seeds) < num_codes:
-        distance = squared_distances(z, seeds).amin(dim=1).sqrt()
-        seeds = torch.cat([seeds, z[torch.multinomial(distance, 1, generator=generator)]])
-    return seeds
+    return seeded(z, num_codes, generator, lambda z, seeds: by_cost(z, seeds).sqrt())
 
 
 @answers.reject("kmeans_init", "first seed is always the same")
-@guarded
 def starts_with_the_first_row(z, num_codes, generator):
-    seeds = z[:1]
-    while len(seeds) < num_codes:
-        cost = squared_distances(z, seeds).amin(dim=1)
-        seeds = torch.cat([seeds, z[torch.multinomial(cost, 1, generator=generator)]])
-    return seeds
+    return seeded(z, num_codes, generator, by_cost, first=torch.tensor([0]))
 
 
 @answers.reject("kmeans_init", "first seed is always the same")
-@guarded
 def starts_near_the_mean(z, num_codes, generator):
-    seeds = z[(z - z.mean(dim=0)).norm(dim=1).argmin()][None]
-    while len(seeds) < num_codes:
-        cost = squared_distances(z, seeds).amin(dim=1)
-        seeds = torch.cat([seeds, z[torch.multinomial(cost, 1, generator=generator)]])
-    return seeds
+    return seeded(z, num_codes, generator, by_cost, first=(z - z.mean(dim=0)).norm(dim=1).argmin()[None])
 
 
 @answers.reject("kmeans_init", "furthest from the origin")
-@guarded
 def first_seed_by_its_length(z, num_codes, generator):
-    seeds = z[torch.multinomial(z.square().sum(dim=1), 1, generator=generator)]
-    while len(seeds) < num_codes:
-        cost = squared_distances(z, seeds).amin(dim=1)
-        seeds = torch.cat([seeds, z[torch.multinomial(cost, 1, generator=generator)]])
-    return seeds
+    return seeded(
+        z, num_codes, generator, by_cost, first=torch.multinomial(z.square().sum(dim=1), 1, generator=generator)
+    )
 
 
 @answers.reject("kmeans_init", "squared again")
-@guarded
 def fourth_power(z, num_codes, generator):
-    seeds = z[torch.randint(len(z), (1,), generator=generator)]
-    while len(seeds) < num_codes:
-        cost = squared_distances(z, seeds).amin(dim=1) ** 2
-        seeds = torch.cat([seeds, z[torch.multinomial(cost, 1, generator=generator)]])
-    return seeds
+    return seeded(z, num_codes, generator, lambda z, seeds: by_cost(z, seeds) ** 2)
 
 
 @answers.reject("kmeans_init", "equal latents counted as one")
@@ -696,11 +383,7 @@ def distinct_rows_only(z, num_codes, generator):
 
 @answers.reject("kmeans_init", "same latent is chosen twice")
 def newest_seed_alone(z, num_codes, generator):
-    seeds = z[torch.randint(len(z), (1,), generator=generator)]
-    while len(seeds) < num_codes:
-        cost = (z - seeds[-1]).square().sum(dim=1)
-        seeds = torch.cat([seeds, z[torch.multinomial(cost, 1, generator=generator)]])
-    return seeds
+    return seeded(z, num_codes, generator, lambda z, seeds: (z - seeds[-1]).square().sum(dim=1))
 
 
 @answers.reject("kmeans_init", "as means do")
@@ -762,6 +445,26 @@ def a_list_of_rows(z, num_codes, generator):
     return list(multinomial(z, num_codes, generator))
 
 
+@answers.reject("kmeans_init", "mean over all seeds")
+def mean_over_the_seeds(z, num_codes, generator):
+    return seeded(z, num_codes, generator, lambda z, seeds: squared_distances(z, seeds).mean(dim=1))
+
+
+@answers.reject("kmeans_init", "Far from the origin")
+def by_expanded_squares(z, num_codes, generator):
+    return seeded(z, num_codes, generator, expanded_square)
+
+
+@answers.reject("kmeans_init", "Far from the origin")
+def by_cdist(z, num_codes, generator):
+    return seeded(z, num_codes, generator, lambda z, seeds: torch.cdist(z, seeds).amin(dim=1) ** 2)
+
+
+@answers.reject("kmeans_init", "first seed is always the same")
+def never_starts_with_the_last_row(z, num_codes, generator):
+    return seeded(z, num_codes, generator, by_cost, first=torch.randint(max(1, len(z) - 1), (1,), generator=generator))
+
+
 # restart_dead_codes
 
 
@@ -819,7 +522,7 @@ def multinomial_without_replacement_for_the_last_dead(codebook, ema_count, ema_s
     return restarted((codebook, ema_count, ema_sum), dead, z.detach()[rows], max(1.0, min_count))
 
 
-@answers.accept("restart_dead_codes")
+@answers.reject("restart_dead_codes", "computed anew")
 def codebook_from_the_new_statistics(codebook, ema_count, ema_sum, z, min_count, generator=None):
     _, ema_count, ema_sum = indexed(codebook, ema_count, ema_sum, z, min_count, generator)
     return ema_sum / ema_count[:, None], ema_count, ema_sum
@@ -948,6 +651,32 @@ def all_counts_reset(codebook, ema_count, ema_sum, z, min_count, generator=None)
     return codebook, torch.full_like(ema_count, max(1.0, min_count)), ema_sum
 
 
+@answers.reject("restart_dead_codes", "sums of live codes change")
+def sums_of_all_codes_anew(codebook, ema_count, ema_sum, z, min_count, generator=None):
+    codebook, ema_count, _ = indexed(codebook, ema_count, ema_sum, z, min_count, generator)
+    return codebook, ema_count, codebook * ema_count[:, None]
+
+
+@answers.reject("restart_dead_codes", "only one is ever drawn")
+def never_the_last_latent(codebook, ema_count, ema_sum, z, min_count, generator=None):
+    dead = find_dead(ema_count, min_count, z)
+    rows = torch.randperm(max(len(z) - 1, len(dead)), generator=generator)[: len(dead)]
+    return restarted((codebook, ema_count, ema_sum), dead, z.detach()[rows], max(1.0, min_count))
+
+
+@answers.reject("restart_dead_codes", "the very tensor that came in")
+def hands_back_what_needs_no_restart(codebook, ema_count, ema_sum, z, min_count, generator=None):
+    if not (ema_count < min_count).any():
+        return codebook, ema_count, ema_sum
+    return indexed(codebook, ema_count, ema_sum, z, min_count, generator)
+
+
+@answers.reject("restart_dead_codes", "do not come from the global one")
+def always_the_same_without_a_generator(codebook, ema_count, ema_sum, z, min_count, generator=None):
+    generator = generator or torch.Generator().manual_seed(0)
+    return indexed(codebook, ema_count, ema_sum, z, min_count, generator)
+
+
 @answers.reject("restart_dead_codes", "first rows of z")
 def first_latents(codebook, ema_count, ema_sum, z, min_count, generator=None):
     dead = find_dead(ema_count, min_count, z)
@@ -1019,7 +748,7 @@ def statistics_start_at_zero(codebook, ema_count, ema_sum, z, min_count, generat
     return codebook, ema_count, ema_sum
 
 
-@answers.reject("restart_dead_codes", "Three tensors are asked for")
+@answers.reject("restart_dead_codes", "3 tensors are asked for")
 def codebook_only(codebook, ema_count, ema_sum, z, min_count, generator=None):
     return indexed(codebook, ema_count, ema_sum, z, min_count, generator)[0]
 

@@ -60,78 +60,6 @@ def towards_the_batch(count, total, z, indices, decay):
     return count - (1 - decay) * (count - counts), total - (1 - decay) * (total - sums)
 
 
-def _update(count, total, z, indices, old, new):
-    n, added = by_the_book(count, total, z, indices, 0.0)
-    return old * count + new * n, old * total + new * added
-
-
-@answers.reject("ema_update", "swapped")
-def swaps_decay(count, total, z, indices, decay):
-    return _update(count, total, z, indices, 1 - decay, decay)
-
-
-@answers.reject("ema_update", "with weight 1")
-def adds_the_batch_whole(count, total, z, indices, decay):
-    return _update(count, total, z, indices, decay, 1)
-
-
-@answers.reject("ema_update", "never forgets")
-def never_forgets(count, total, z, indices, decay):
-    return _update(count, total, z, indices, 1, 1)
-
-
-@answers.reject("ema_update", "average the mean of the cell")
-def averages_instead_of_sums(count, total, z, indices, decay):
-    n, added = by_the_book(count, total, z, indices, 0.0)
-    mean = added / n.clamp(min=1)[:, None]
-    return decay * count + (1 - decay) * n, decay * total + (1 - decay) * mean
-
-
-@answers.reject("ema_update", "mean of means")
-def mean_of_means(count, total, z, indices, decay):
-    n, added = by_the_book(count, total, z, indices, 0.0)
-    new_count = decay * count + (1 - decay) * n
-    codes = decay * total / count[:, None] + (1 - decay) * added / n.clamp(min=1)[:, None]
-    return new_count, new_count[:, None] * codes
-
-
-@answers.reject("ema_update", "shares of the batch")
-def averages_shares(count, total, z, indices, decay):
-    n, added = by_the_book(count, total, z, indices, 0.0)
-    return decay * count + (1 - decay) * n / len(z), decay * total + (1 - decay) * added / len(z)
-
-
-@answers.reject("ema_update", "They fade like all others")
-def skips_empty_cells(count, total, z, indices, decay):
-    new_count, new_total = count.clone(), total.clone()
-    for i in indices.unique():
-        cell = z[indices == i].detach()
-        new_count[i] = decay * count[i] + (1 - decay) * len(cell)
-        new_total[i] = decay * total[i] + (1 - decay) * cell.sum(0)
-    return new_count, new_total
-
-
-@answers.reject("ema_update", "are left as they are")
-def fades_counts_but_not_sums(count, total, z, indices, decay):
-    new_count, new_total = by_the_book(count, total, z, indices, decay)
-    n = torch.bincount(indices, minlength=len(count))
-    return new_count, torch.where((n > 0)[:, None], new_total, total)
-
-
-@answers.reject("ema_update", "at most one latent")
-def counts_each_code_once(count, total, z, indices, decay):
-    n = torch.zeros_like(count)
-    n[indices] += 1
-    return decay * count + (1 - decay) * n, by_the_book(count, total, z, indices, decay)[1]
-
-
-@answers.reject("ema_update", "only one latent is added")
-def writes_instead_of_adding(count, total, z, indices, decay):
-    added = torch.zeros_like(total)
-    added[indices] += z.detach()
-    return by_the_book(count, total, z, indices, decay)[0], decay * total + (1 - decay) * added
-
-
 @answers.reject("ema_update", "in place")
 def in_place(count, total, z, indices, decay):
     n, added = by_the_book(count, total, z, indices, 0.0)
@@ -162,36 +90,9 @@ def returns_the_codebook(count, total, z, indices, decay):
     return new_total / new_count[:, None]
 
 
-@answers.reject("ema_update", "This is the codebook")
-def returns_count_and_codebook(count, total, z, indices, decay):
-    new_count, new_total = by_the_book(count, total, z, indices, decay)
-    return new_count, new_total / new_count[:, None]
-
-
 @answers.reject("ema_update", "wrong order")
 def returns_total_first(count, total, z, indices, decay):
     return by_the_book(count, total, z, indices, decay)[::-1]
-
-
-@answers.reject("ema_update", "no bias correction")
-def corrects_the_count(count, total, z, indices, decay):
-    new_count, new_total = by_the_book(count, total, z, indices, decay)
-    return new_count / (1 - decay), new_total
-
-
-@answers.reject("ema_update", "eq. 7 has no bias correction")
-def corrects_the_total(count, total, z, indices, decay):
-    new_count, new_total = by_the_book(count, total, z, indices, decay)
-    return new_count, new_total / (1 - decay)
-
-
-@answers.reject("ema_update", "once for the whole batch")
-def fades_once_a_latent(count, total, z, indices, decay):
-    count, total = count.clone(), total.clone()
-    for latent, k in zip(z.detach(), indices, strict=True):
-        count[k] = decay * count[k] + 1 - decay
-        total[k] = decay * total[k] + (1 - decay) * latent
-    return count, total
 
 
 @answers.reject("ema_update", "(7, 3) is asked for.")
@@ -205,28 +106,19 @@ def returns_float32(count, total, z, indices, decay):
     return tuple(value.float() for value in by_the_book(count, total, z, indices, decay))
 
 
-@answers.reject("ema_update", "as if it were the codes")
-def takes_the_total_for_codes(count, total, z, indices, decay):
-    n, added = by_the_book(count, total, z, indices, 0.0)
-    mean = added / n.clamp(min=1)[:, None]
-    return decay * count + (1 - decay) * n, decay * total / count[:, None] + (1 - decay) * mean
-
-
-@answers.reject("ema_update", "n_i is 0")
-def at_least_one_latent(count, total, z, indices, decay):
-    n = torch.bincount(indices, minlength=len(count)).clamp(min=1)
-    return decay * count + (1 - decay) * n, by_the_book(count, total, z, indices, decay)[1]
-
-
-@answers.reject("ema_update", "whole numbers")
-def integer_counts(count, total, z, indices, decay):
-    new_count, new_total = by_the_book(count, total, z, indices, decay)
-    return new_count.long(), new_total
-
-
 @answers.reject("ema_update", "Row i takes the sum")
 def sums_the_wrong_rows(count, total, z, indices, decay):
     return by_the_book(count, total, z.flip(0), indices, decay)
+
+
+@answers.reject("ema_update", "new count is not")
+def never_above_99(count, total, z, indices, decay):
+    return by_the_book(count, total, z, indices, min(decay, 0.99))
+
+
+@answers.reject("ema_update", "new total is not")
+def cuts_latents_off(count, total, z, indices, decay):
+    return by_the_book(count, total, z.clamp(-10, 10), indices, decay)
 
 
 # laplace_smooth
@@ -258,21 +150,6 @@ def a_mixture_with_the_uniform_distribution(count, eps):
     return n * torch.lerp(count / n, torch.full_like(count, 1 / k), weight)
 
 
-@answers.reject("laplace_smooth", "total is not kept")
-def adds_eps(count, eps):
-    return count + eps
-
-
-@answers.reject("laplace_smooth", "only one of them is in your denominator")
-def forgets_k(count, eps):
-    return (count + eps) / (count.sum() + eps) * count.sum()
-
-
-@answers.reject("laplace_smooth", "probabilities")
-def stays_with_shares(count, eps):
-    return (count + eps) / (count.sum() + len(count) * eps)
-
-
 @answers.reject("laplace_smooth", "store the smoothed counts back")
 def stored_back(count, eps):
     n = count.sum()
@@ -285,40 +162,6 @@ def stored_back(count, eps):
 def copied_back(count, eps):
     count.copy_(total_kept(count, eps))
     return count.clone()
-
-
-@answers.reject("laplace_smooth", "small counts alone")
-def clamps(count, eps):
-    return count.clamp(min=eps)
-
-
-@answers.reject("laplace_smooth", "also those in use")
-def lifts_empty_ones_only(count, eps):
-    return torch.where(count == 0, eps, count)
-
-
-@answers.reject("laplace_smooth", "total is not kept")
-def total_of_the_lifted(count, eps):
-    lifted = count + eps
-    n = lifted.sum()
-    return lifted / n * n
-
-
-@answers.reject("laplace_smooth", "still 0")
-def eps_below_only(count, eps):
-    return count / (count.sum() + len(count) * eps) * count.sum()
-
-
-@answers.reject("laplace_smooth", "you take their mean")
-def mean_for_total(count, eps):
-    n = count.mean()
-    return (count + eps) / (n + len(count) * eps) * n
-
-
-@answers.reject("laplace_smooth", "You add 1")
-def adds_one(count, eps):
-    n = count.sum()
-    return (count + 1) / (n + len(count)) * n
 
 
 @answers.reject("laplace_smooth", "shares are not those")
@@ -339,6 +182,11 @@ def returns_a_list(count, eps):
 @answers.reject("laplace_smooth", "for this input")
 def returns_the_total(count, eps):
     return total_kept(count, eps).sum()
+
+
+@answers.reject("laplace_smooth", "cut off")
+def never_below_the_default(count, eps):
+    return total_kept(count, max(eps, 1e-5))
 
 
 # rescale_decay
@@ -365,65 +213,19 @@ def as_a_tensor(decay, factor):
     return torch.tensor(decay, dtype=torch.float64) ** factor
 
 
-@answers.reject("rescale_decay", "counted in updates")
-def unchanged(decay, factor):
-    return decay
-
-
-@answers.reject("rescale_decay", "not less")
-def longer(decay, factor):
-    return decay ** (1 / factor)
-
-
-@answers.reject("rescale_decay", "not less")
-def window_times_factor(decay, factor):
-    return 1 - (1 - decay) / factor
-
-
-@answers.reject("rescale_decay", "limit of γ near 1")
-def linear(decay, factor):
-    return 1 - factor * (1 - decay)
-
-
-@answers.reject("rescale_decay", "limit of γ near 1")
-def linear_but_not_negative(decay, factor):
-    return max(0.0, 1 - factor * (1 - decay))
-
-
-@answers.reject("rescale_decay", "limit of γ near 1 alone")
-def by_mean_age(decay, factor):
-    age = decay / (1 - decay) / factor
-    return age / (1 + age)
-
-
-@answers.reject("rescale_decay", "limit of γ near 1 alone")
-def by_an_exponential(decay, factor):
-    return math.exp(-factor * (1 - decay))
-
-
-@answers.reject("rescale_decay", "no rule of forgetting")
-def divides(decay, factor):
-    return decay / factor
-
-
-@answers.reject("rescale_decay", "more than 1")
-def multiplies(decay, factor):
-    return decay * factor
-
-
-@answers.reject("rescale_decay", "weight of the new batch")
-def complement(decay, factor):
-    return 1 - decay**factor
-
-
-@answers.reject("rescale_decay", "weight repeats")
-def power_of_the_rest(decay, factor):
-    return 1 - (1 - decay) ** factor
-
-
 @answers.reject("rescale_decay", "By what is the old value multiplied")
 def square_root(decay, factor):
     return decay**0.5
+
+
+@answers.reject("rescale_decay", "nearly right")
+def never_above_999(decay, factor):
+    return min(decay**factor, 0.999)
+
+
+@answers.reject("rescale_decay", "is not the same")
+def never_below_a_thousandth(decay, factor):
+    return max(decay**factor, 0.001)
 
 
 # debiased_ema
@@ -795,6 +597,23 @@ class RunningMean(Average):
         return self.hidden
 
 
+@answers.reject("debiased_ema", "After update 11")
+class CorrectsTenTimes(Average):
+    """From the eleventh update on the correction stays as it is."""
+
+    @property
+    def value(self):
+        return self.hidden / (1 - self.decay ** min(int(self.step), 10)) if self.step else self.hidden
+
+
+@answers.reject("debiased_ema", "After update 2")
+class ForgetsFaster(Average):
+    """A decay above 0.99 is cut down to it."""
+
+    def __init__(self, decay, shape):
+        super().__init__(min(decay, 0.99), shape)
+
+
 # codebook_after_first_step
 
 
@@ -834,72 +653,14 @@ def after(init, zero=0.0, mismatched=None, consistent=None, arguments=()):
     return right if wrong is None else wrong
 
 
-@answers.reject("codebook_after_first_step", "near, but")
-def without_the_total(init, n, num_codes, decay, eps):
-    return after(init, mismatched=decay / eps, arguments=(n, num_codes, decay, eps))
-
-
-@answers.reject("codebook_after_first_step", "the sum fades by γ")
-def one_over_eps(init, n, num_codes, decay, eps):
-    return after(init, mismatched=1 / eps, arguments=(n, num_codes, decay, eps))
-
-
-@answers.reject("codebook_after_first_step", "fades by γ in this step too")
-def forgets_that_the_sum_fades(init, n, num_codes, decay, eps):
-    return by_formula(init, n, num_codes, decay, eps) / decay
-
-
-@answers.reject("codebook_after_first_step", "their total is (1 - γ) n")
-def total_of_the_batch(init, n, num_codes, decay, eps):
-    wrong = decay * (n + num_codes * eps) / (n * eps)
-    return after(init, mismatched=wrong, arguments=(n, num_codes, decay, eps))
-
-
-@answers.reject("codebook_after_first_step", "swapped")
-def swapped_in_the_sum(init, n, num_codes, decay, eps):
-    return by_formula(init, n, num_codes, decay, eps) / decay * (1 - decay)
-
-
-@answers.reject("codebook_after_first_step", "almost")
-def stays_exactly(init, n, num_codes, decay, eps):
-    return after(init, consistent=1.0, arguments=(n, num_codes, decay, eps))
-
-
-@answers.reject("codebook_after_first_step", "N + eps alone")
-def consistent_without_the_total(init, n, num_codes, decay, eps):
-    return after(init, consistent=decay / (decay + eps), arguments=(n, num_codes, decay, eps))
-
-
-@answers.reject("codebook_after_first_step", "have their part in the total")
-def forgets_the_old_counts(init, n, num_codes, decay, eps):
-    total = (1 - decay) * n
-    wrong = decay * (total + num_codes * eps) / ((decay + eps) * total)
-    return after(init, consistent=wrong, arguments=(n, num_codes, decay, eps))
-
-
-@answers.reject("codebook_after_first_step", "count fades by γ as well")
-def only_the_sum_fades(init, n, num_codes, decay, eps):
-    return after(init, consistent=decay, arguments=(n, num_codes, decay, eps))
-
-
-@answers.reject("codebook_after_first_step", "leave the code in place")
-def always_in_place(init, n, num_codes, decay, eps):
-    return 1.0
-
-
-@answers.reject("codebook_after_first_step", "nothing guards it")
-def guarded(init, n, num_codes, decay, eps):
-    return after(init, zero=1.0, arguments=(n, num_codes, decay, eps))
-
-
-@answers.reject("codebook_after_first_step", "nan")
+@answers.reject("codebook_after_first_step", "NaN")
 def zero_over_zero(init, n, num_codes, decay, eps):
     return after(init, zero=math.nan, arguments=(n, num_codes, decay, eps))
 
 
-@answers.reject("codebook_after_first_step", "not at 0")
-def always_the_origin(init, n, num_codes, decay, eps):
-    return 0.0
+@answers.reject("codebook_after_first_step", "is not the new length")
+def decay_cut_at_99(init, n, num_codes, decay, eps):
+    return by_formula(init, n, num_codes, min(decay, 0.99), eps)
 
 
 # EMAQuantizer
@@ -1159,6 +920,68 @@ class CodebookIsNoBuffer(Layer):
         codes = self.codebook
         del self.codebook
         self.codebook = codes
+
+
+@answers.reject("EMAQuantizer", "1e-5 whatever eps is")
+class IgnoresEps(Layer):
+    """The argument is not used."""
+
+    def __init__(self, K, D, beta=0.25, decay=0.99, eps=1e-5):
+        super().__init__(K, D, beta, decay)
+
+
+@answers.reject("EMAQuantizer", "Your eps is the same")
+class EpsOfItsOwn(Layer):
+    """A thousandth, always."""
+
+    def __init__(self, K, D, beta=0.25, decay=0.99, eps=1e-5):
+        super().__init__(K, D, beta, decay, 1e-3)
+
+
+@answers.reject("EMAQuantizer", "0.99 whatever decay is")
+class NeverAbove99(Layer):
+    """A decay above 0.99 is cut down to it."""
+
+    def __init__(self, K, D, beta=0.25, decay=0.99, eps=1e-5):
+        super().__init__(K, D, beta, min(decay, 0.99), eps)
+
+
+@answers.reject("EMAQuantizer", "From batch number 11 on")
+class UpdatesTenTimes(Layer):
+    """A schedule freezes the codebook."""
+
+    updates = 0
+
+    def update(self, z, indices):
+        self.updates += 1
+        if self.updates <= 10:
+            super().update(z, indices)
+
+
+@answers.reject("EMAQuantizer", "handed to z_e unchanged")
+class ClipsGradients(Layer):
+    """Large gradients are cut off on the way."""
+
+    def through(self, z_e, e_k):
+        z_q = straight_through(z_e, e_k)
+        z_q.register_hook(lambda gradient: gradient.clamp(-10, 10))
+        return z_q
+
+
+@answers.reject("EMAQuantizer", "mean squared distance")
+class CutsErrorsOff(Layer):
+    """Large errors count less."""
+
+    def loss(self, z_e, e_k):
+        return self.beta * (z_e - e_k).clamp(-5, 5).square().mean()
+
+
+@answers.reject("EMAQuantizer", "yours is Huber's")
+class HuberLoss(Layer):
+    """Large errors count less, by a loss that torch has."""
+
+    def loss(self, z_e, e_k):
+        return self.beta * F.smooth_l1_loss(z_e, e_k)
 
 
 @answers.reject("EMAQuantizer", "A codebook loss is still there")

@@ -3,32 +3,43 @@
 import copy
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from numbers import Integral, Real
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vqvae_course import metrics
 from vqvae_course.checks.answer import NARROW, Answer, Mistake, close
+from vqvae_course.checks.read import integers, number, tensor
 from vqvae_course.checks.report import exercise
+from vqvae_course.checks.task import Task, agree
 from vqvae_course.data import Batch
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
 
 BATCH_SIZES = (1, 2, 8, 10, 16, 32, 50, 64, 100, 128, 200, 256, 300, 500, 512)
 
 
-@exercise(points=1)
-def data_variance(answer: Answer) -> None:
-    """Judge ``data_variance(images)``: uint8 images to one variance on [0, 1]."""
-    for channels in (1, 3):
-        images = _uneven_images(channels)
-        right = metrics.data_variance(images)
-        got = answer.number(images)
-        if not close(got, right, 2e-4):
-            _explain_data_variance(got, right, images)
+# data_variance
+
+data_variance = Task(
+    metrics.data_variance,
+    points=1,
+    tolerance=2e-4,  # wide enough for n and n - 1
+    narrow=2e-4,
+    otherwise=lambda got, images: f"For these images the variance is not {got:.4g}.",
+    hint="In this order: floats (arithmetic in uint8 wraps around at 256), scale to [0, 1], one mean over everything.",
+)
+
+
+@data_variance.inputs
+def _image_sets() -> Iterator[tuple[Tensor]]:
+    yield (_uneven_images(1),)
+    yield (_uneven_images(3),)
+    yield ((_uneven_images(1) > 100).to(torch.uint8),)  # nearly black: pixels of 0 and 1
+    yield (255 * (_uneven_images(1) > 100).to(torch.uint8),)  # black and white
+    yield (torch.full((520, 1, 2, 3), 200, dtype=torch.uint8),)
 
 
 def _uneven_images(channels: int) -> Tensor:
@@ -41,192 +52,189 @@ def _uneven_images(channels: int) -> Tensor:
     return (255 * (levels + noise + tint + shade).clamp(0, 0.97)).round().to(torch.uint8)
 
 
-def _explain_data_variance(got: float, right: float, images: Tensor) -> None:
-    unit = images.double() / 255
-    factors = {
-        255**2: ("Your variance is 255² times too large: pixels were used as 0…255.", "The model sees [0, 1]."),
-        4: (
-            "Your variance is 4 times too large: it belongs to pixels in [-1, 1], the model's are in [0, 1].",
-            "Stretching the range by 2 stretches a variance by 2².",
+_ONE_MEAN = "\nAll pixels of all images form one set of numbers with one mean."
+_OFF_BY_255 = "Your result is off by a factor of 255.\nDivide the pixels by 255, once, and not their variance."
+_PLACES = {
+    "at each pixel's place over the images": (0,),
+    "at each pixel's place over images and channels": (0, 1),
+    "per channel": (0, 2, 3),
+    "per row": (0, 1, 3),
+    "per column": (0, 1, 2),
+    "within each channel of each image": (2, 3),
+}
+data_variance.mistakes(
+    {
+        "Your variance is 255² times too large: pixels were used as 0…255.\nThe model sees [0, 1].": lambda x: (
+            255**2 * x.var()
         ),
-        255: ("Your result is off by a factor of 255.", "Divide the pixels by 255, not their variance."),
-        1 / 255: ("Your result is off by a factor of 255.", "Divide the pixels by 255, once."),
-        (255 / 256) ** 2: ("You divide by 256. The largest pixel is 255, and it should become exactly 1.", ""),
-        1 / float(unit.max()) ** 2: ("You divide by the brightest pixel of these images instead of by 255.", ""),
-        0.5: ("Your result is half of the variance.", ""),
-        2: ("Your result is twice the variance.", ""),
-        images.numel(): ("This is the sum of the squared differences; the variance is their mean.", ""),
-        1 / right: ("Your result is 1: the pixels were standardised first.", "Only scale them to [0, 1]."),
+        "Your variance is 4 times too large: it belongs to pixels in [-1, 1], the model's are in [0, 1].\nStretching "
+        "the range by 2 stretches a variance by 2².": lambda x: 4 * x.var(),
+        _OFF_BY_255: (lambda x: 255 * x.var(), lambda x: x.var() / 255),
+        "You divide by 256. The largest pixel is 255, and it should become exactly 1.": lambda x: (
+            x.var() * (255 / 256) ** 2
+        ),
+        "You divide by the brightest pixel of these images instead of by 255.": lambda x: (x / x.max()).var(),
+        "Your result is half of the variance.": lambda x: x.var() / 2,
+        "Your result is twice the variance.": lambda x: 2 * x.var(),
+        "This is the sum of the squared differences; the variance is their mean.": lambda x: x.numel() * x.var(),
+        "Your result is 1: the pixels were standardised first.\nOnly scale them to [0, 1].": lambda x: 1.0,
     }
-    for factor, (message, hint) in factors.items():
-        if close(got, right * factor, 2e-4):  # wide enough for n and n - 1
-            raise Mistake(message, hint)
-    one_mean = "All pixels of all images form one set of numbers with one mean."
-    for size in BATCH_SIZES:
-        for scale, correction in itertools.product((1, 4), (0, 1)):
-            if size > 1 and close(got, scale * float(unit[:size].var(correction=correction)), NARROW):
-                raise Mistake(
-                    "This is the variance of a part of the images, such as the first batch only.",
-                    "The whole data set is asked for.",
-                )
-        parts = unit.split(size)
-        if any(close(got, sum(float(p.var(correction=c)) for p in parts) / len(parts), NARROW) for c in (0, 1)):
+    | {
+        f"You take one variance {where} and average those.{_ONE_MEAN}": tuple(
+            lambda x, axes=axes, correction=correction: x.var(dim=axes, correction=correction).mean()
+            for correction in (0, 1)
+        )
+        for where, axes in _PLACES.items()
+    }
+    | {
+        "This is the standard deviation; the variance is its square.": (
+            lambda x: x.std(),
+            lambda x: 255 * x.std(),
+        ),
+        "This is the mean of the squares: the mean was not subtracted first.": lambda x: x.square().mean(),
+        "This is the mean of the pixels, not their variance.": (lambda x: x.mean(), lambda x: 255 * x.mean()),
+        "You subtract the median; a variance is about the mean.": lambda x: (x - x.median()).square().mean(),
+        "You average absolute differences; square them.": lambda x: (x - x.mean()).abs().mean(),
+    },
+    of=lambda images: (images.double() / 255,),
+)
+
+
+@data_variance.unless
+def _of_parts(got: float, images: Tensor) -> None:
+    unit = images.double() / 255
+    for size, correction in itertools.product(BATCH_SIZES, (0, 1)):
+        first = float(unit[:size].var(correction=correction))
+        if size > 1 and (close(got, first, NARROW) or close(got, 4 * first, NARROW)):
+            raise Mistake(
+                "This is the variance of a part of the images, such as the first batch only.",
+                "The whole data set is asked for.",
+            )
+        parts = [float(part.var(correction=correction)) for part in unit.split(size)]
+        if close(got, sum(parts) / len(parts), NARROW):
             raise Mistake(
                 f"You take a variance within each {'batch' if size > 1 else 'image'} and average those. How bright "
                 "one is compared with the others is lost.",
-                one_mean,
+                _ONE_MEAN.strip(),
             )
-    averages = {
-        "at each pixel's place over the images": (0,),
-        "at each pixel's place over images and channels": (0, 1),
-        "per channel": (0, 2, 3),
-        "per row": (0, 1, 3),
-        "per column": (0, 1, 2),
-        "within each channel of each image": (2, 3),
-    }
-    for where, axes in averages.items():
-        if any(close(got, float(unit.var(dim=axes, correction=c).mean()), NARROW) for c in (0, 1)):
-            raise Mistake(f"You take one variance {where} and average those.", one_mean)
-    values = {
-        "This is the standard deviation; the variance is its square.": [
-            scale * float(unit.std(correction=c)) for scale in (1, 255) for c in (0, 1)
-        ],
-        "This is the mean of the squares: the mean was not subtracted first.": (float(unit.square().mean()),),
-        "This is the mean of the pixels, not their variance.": (float(unit.mean()), 255 * float(unit.mean())),
-        "You subtract the median; a variance is about the mean.": (float((unit - unit.median()).square().mean()),),
-        "You average absolute differences; square them.": (float((unit - unit.mean()).abs().mean()),),
-    }
-    for message, candidates in values.items():
-        if any(close(got, candidate, NARROW) for candidate in candidates):
-            raise Mistake(message)
-    raise Mistake(
-        f"For these images the variance is not {got:.4g}.",
-        "In this order: floats (arithmetic in uint8 wraps around at 256), scale to [0, 1], one mean over everything.",
-    )
 
 
-@exercise(points=1)
-def normalized_mse(answer: Answer) -> None:
-    """Judge ``normalized_mse(x, x_hat, variance)``: a differentiable scalar."""
-    for shape in ((3, 1, 4, 6), (2, 3, 5, 4), (1, 1, 2, 3)):
+# normalized_mse
+
+normalized_mse = Task(
+    lambda x, x_hat, variance: (x - x_hat).square().mean() / variance,
+    name="normalized_mse",
+    points=1,
+    reads=tensor,
+    gradients=("x_hat",),
+    otherwise=lambda got, *_: f"For these tensors the result is not {float(got):.4g}.",
+    hint="Mean of the squared differences, over the variance.",
+)
+
+
+@normalized_mse.inputs
+def _reconstructions() -> Iterator[tuple[Tensor, Tensor, float]]:
+    """Draw reconstructions; of the last two one is far off, where Huber's loss and clipping show, one nearly right."""
+    shapes = ((3, 1, 4, 6), (2, 3, 5, 4), (1, 1, 2, 3), (2, 1, 3, 4), (2, 1, 3, 4))
+    for shape, error in zip(shapes, (0.2, 0.2, 0.2, 50, 0.001), strict=True):
         x = torch.rand(shape)
-        x_hat = (x + 0.2 * torch.randn(shape)).clamp(0, 1).requires_grad_()
-        variance = float(torch.empty(()).uniform_(0.02, 0.2))
-        got = answer.number(x, x_hat, variance)
-        if x_hat.grad is not None:
-            raise Mistake("Your function calls backward() itself; that is up to whoever uses the loss.")
-        error = (x - x_hat).detach()
-        mse = float(error.square().mean())
-        if not close(got, mse / variance):
-            _explain_normalized_mse(got, mse, x, error, variance)
-        value = answer(x, x_hat, variance)
-        if not isinstance(value, Tensor) or not value.requires_grad:
-            raise Mistake(
-                "The value is right, but no gradient flows back to x_hat, so nothing could be trained with it.",
-                "Stay with torch tensors: .item(), float(), .numpy(), .detach() and torch.no_grad() all cut the graph.",
-            )
-        if value.ndim:
-            raise Mistake(f"The value is right, but a scalar has no axes; yours has shape {tuple(value.shape)}.")
-        (gradient,) = torch.autograd.grad(value, x_hat, allow_unused=True)
-        wanted = -2 * error / (error.numel() * variance)
-        if gradient is None or not torch.allclose(gradient, wanted, rtol=1e-3, atol=1e-6):
-            raise Mistake("The value is right, but its gradient with respect to x_hat is not that of a mean square.")
+        x_hat = x + error * torch.randn(shape)
+        x_hat = x_hat.clamp(0, 1) if error == 0.2 else x_hat
+        yield x, x_hat.requires_grad_(), float(torch.empty(()).uniform_(0.02, 0.2))
 
 
-def _explain_normalized_mse(got: float, mse: float, x: Tensor, error: Tensor, variance: float) -> None:
-    batch, per_image, right = len(x), error.numel() // len(x), mse / variance
-    per_image_mse, each = error.square().flatten(1).mean(dim=1), x.flatten(1)
-    own_variances = [float(x.var(correction=c)) for c in (0, 1)] + [float(each.var(dim=1).mean())]
-    x_hat = x - error
-    values = {
-        "You divide by the variance of the reconstructions instead of the one handed in.": [
-            mse / float(x_hat.var(correction=c)) for c in (0, 1)
-        ],
-        "The sign is wrong: an error is positive, and training makes it smaller.": [-right],
-        "The mean squared error is right, but it is not divided by the variance.": [mse],
-        "You multiply by the variance; dividing by it makes the error of the mean image 1.": [mse * variance],
-        "You divide by the standard deviation; a squared error is measured in units of the variance.": [
-            mse / variance**0.5
-        ],
-        "You divide by the variance squared; it already is a square.": [mse / variance**2],
-        "There is a ½ too many: you have the negative log-likelihood of a Gaussian with σ² = variance.": [right / 2],
-        "The constant of the log-likelihood is still there; without it, a perfect reconstruction scores 0.": [
-            right + 0.5 * math.log(math.pi * variance),
-            right / 2 + 0.5 * math.log(2 * math.pi * variance),
-        ],
-        "This is 1 minus the normalised error, the share of variance that is explained.": [1 - right],
-        "You average the differences before you square them, so that errors of opposite sign cancel.": [
-            float(error.mean()) ** 2 / variance
-        ],
-        "There is a square root too many: the squared error itself is asked for.": [mse**0.5 / variance, right**0.5],
-        "You average absolute differences; square them instead.": [float(error.abs().mean()) / variance],
+normalized_mse.mistakes(
+    {
+        "You divide by the variance of the reconstructions instead of the one handed in.": (
+            lambda x, y, v: F.mse_loss(x, y) / y.var(),
+            lambda x, y, v: F.mse_loss(x, y) / y.var(correction=0),
+        ),
+        "The sign is wrong: an error is positive, and training makes it smaller.": lambda x, y, v: (
+            -F.mse_loss(x, y) / v
+        ),
+        "The mean squared error is right, but it is not divided by the variance.": lambda x, y, v: F.mse_loss(x, y),
+        "You multiply by the variance; dividing by it makes the error of the mean image 1.": lambda x, y, v: (
+            F.mse_loss(x, y) * v
+        ),
+        "You divide by the standard deviation; a squared error is measured in units of the variance.": lambda x, y, v: (
+            F.mse_loss(x, y) / v**0.5
+        ),
+        "You divide by the variance squared; it already is a square.": lambda x, y, v: F.mse_loss(x, y) / v**2,
+        "There is a ½ too many: you have the negative log-likelihood of a Gaussian with "
+        "σ² = variance.": lambda x, y, v: F.mse_loss(x, y) / v / 2,
+        "The constant of the log-likelihood is still there; without it, a perfect reconstruction scores 0.": (
+            lambda x, y, v: F.mse_loss(x, y) / v + 0.5 * math.log(math.pi * v),
+            lambda x, y, v: F.mse_loss(x, y) / v / 2 + 0.5 * math.log(2 * math.pi * v),
+        ),
+        "This is 1 minus the normalised error, the share of variance that is explained.": lambda x, y, v: (
+            1 - F.mse_loss(x, y) / v
+        ),
+        "You average the differences before you square them, so that errors of opposite sign cancel.": lambda x, y, v: (
+            (x - y).mean() ** 2 / v
+        ),
+        "There is a square root too many: the squared error itself is asked for.": (
+            lambda x, y, v: F.mse_loss(x, y).sqrt() / v,
+            lambda x, y, v: (F.mse_loss(x, y) / v).sqrt(),
+        ),
+        "You average absolute differences; square them instead.": lambda x, y, v: F.l1_loss(x, y) / v,
+        "This is Huber's loss, which counts large errors less; square them all.": (
+            lambda x, y, v: F.huber_loss(y, x) / v,
+            lambda x, y, v: 2 * F.huber_loss(y, x) / v,
+        ),
         "You divide by the variance of these very images instead of the one handed in. Then the unit changes with "
-        "every batch, and a flat image would divide by zero.": [
-            *(mse / own for own in own_variances),
-            *(float((per_image_mse / each.var(dim=1, correction=c)).mean()) for c in (0, 1)),
-        ],
-        "You sum over all pixels; with a mean, the loss does not depend on batch and image size.": [
-            right * error.numel(),
-            mse * error.numel(),
-        ],
+        "every batch, and a flat image would divide by zero.": (
+            lambda x, y, v: F.mse_loss(x, y) / x.var(),
+            lambda x, y, v: F.mse_loss(x, y) / x.var(correction=0),
+            lambda x, y, v: F.mse_loss(x, y) / x.flatten(1).var(dim=1).mean(),
+            lambda x, y, v: ((x - y).square().flatten(1).mean(1) / x.flatten(1).var(1)).mean(),
+            lambda x, y, v: ((x - y).square().flatten(1).mean(1) / x.flatten(1).var(1, correction=0)).mean(),
+        ),
+        "You sum over all pixels; with a mean, the loss does not depend on batch and image size.": (
+            lambda x, y, v: (x - y).square().sum() / v,
+            lambda x, y, v: (x - y).square().sum(),
+        ),
+        "You sum over the pixels of an image; a mean over all elements is asked for.": (
+            lambda x, y, v: (x - y).square().sum() / len(x) / v,
+            lambda x, y, v: (x - y).square().sum() / len(x),
+        ),
+        "You sum over the batch; a mean over all elements is asked for.": (
+            lambda x, y, v: F.mse_loss(x, y) * len(x) / v,
+            lambda x, y, v: F.mse_loss(x, y) * len(x),
+        ),
+        "The errors of the single pixels came back; one number is asked for, their mean.": (
+            lambda x, y, v: (x - y).square() / v,
+            lambda x, y, v: (x - y).square(),
+        ),
+        "The value is right, but a scalar has no axes; yours has some, of size 1.": (
+            lambda x, y, v: (x - y).square().mean(dim=(0, 1, 2, 3), keepdim=True) / v,
+            lambda x, y, v: (F.mse_loss(x, y) / v).view(1),
+        ),
     }
-    if batch > 1:  # with one image these sums are the one above
-        values["You sum over the pixels of an image; a mean over all elements is asked for."] = [
-            right * per_image,
-            mse * per_image,
-        ]
-        values["You sum over the batch; a mean over all elements is asked for."] = [right * batch, mse * batch]
-    for message, candidates in values.items():  # so many candidates that one would often be near by chance
-        if any(close(got, candidate, NARROW) for candidate in candidates):
-            raise Mistake(message)
-    raise Mistake(
-        f"For these tensors the result is not {got:.4g}.", "Mean of the squared differences, over the variance."
-    )
+)
 
 
-@exercise(points=1)
-def latent_shape(answer: Answer) -> None:
-    """Judge ``latent_shape(config, height, width)``: rows and columns of the index map."""
-    cases, given = [], []
-    for downsample, (rows, columns) in itertools.product((4, 2, 8), ((7, 7), (3, 5), (9, 16))):
+# latent_shape
+
+_STRIDES = "How does one 4×4 convolution with stride 2 and padding 1 change a side? How often does it happen?"
+latent_shape = Task(
+    lambda config, height, width: (height // config.downsample, width // config.downsample),
+    name="latent_shape",
+    points=1,
+    reads=integers("rows", "columns"),
+    zero=0.5,
+    otherwise=lambda got, config, height, width: (
+        f"For {height}×{width} pixels and downsample={config.downsample} the index map does not have "
+        f"{'×'.join(f'{float(side):g}' for side in got)} positions."
+    ),
+    hint=_STRIDES,
+)
+
+
+@latent_shape.inputs
+def _image_sizes() -> Iterator[tuple[VQVAEConfig, int, int]]:
+    for (rows, columns), downsample in itertools.product(((17, 17), (3, 5), (9, 16), (1, 1)), (4, 2, 8)):
         config = VQVAEConfig(hidden=24, residual_layers=5, downsample=downsample, code_dim=6, num_codes=11)
-        case = config, rows * downsample, columns * downsample
-        cases.append(case)
-        given.append(_pair(answer(*case), config))
-    wanted = [(height // config.downsample, width // config.downsample) for config, height, width in cases]
-    if given == wanted:
-        return
-    for rule, message in _WRONG_SHAPES.items():
-        if given == [rule(*case) for case in cases]:
-            raise Mistake(message, "How does one 4×4 convolution with stride 2 and padding 1 change a side? How often?")
-    case, got = next((case, got) for case, got, right in zip(cases, given, wanted, strict=True) if got != right)
-    raise Mistake(
-        f"For {case[1]}×{case[2]} pixels and downsample={case[0].downsample} the index map does not have "
-        f"{got[0]}×{got[1]} positions.",
-        "How does one 4×4 convolution with stride 2 and padding 1 change a side? How often does it happen?",
-    )
-
-
-def _pair(value: object, config: VQVAEConfig) -> tuple[int, int]:
-    if isinstance(value, Tensor | np.ndarray):
-        if value.ndim > 1:
-            raise Mistake(f"A pair (rows, columns) is asked for; an array of shape {tuple(value.shape)} came back.")
-        value = value.tolist()
-    if isinstance(value, Real):
-        raise Mistake("One number came back; rows and columns are asked for.", "Return two numbers.")
-    if not isinstance(value, tuple | list):
-        raise Mistake(f"A pair (rows, columns) is asked for; a {type(value).__name__} came back.")
-    if len(value) == 3 and config.code_dim in (value[0], value[2]):
-        raise Mistake("The code length D is no side of the index map: an index stands for a whole code.")
-    if len(value) == 3 and config.num_codes in (value[0], value[2]):
-        raise Mistake("K is no side of the index map: it says which numbers stand in it, not how many.")
-    if len(value) != 2:
-        raise Mistake(f"A pair (rows, columns) is asked for; {len(value)} values came back.")
-    sides = tuple(side.item() if isinstance(side, Tensor) else side for side in value)
-    if not all(isinstance(side, Integral) and not isinstance(side, bool) for side in sides):
-        hint = "Divide with //." if any(isinstance(side, float) for side in sides) else ""
-        raise Mistake(f"Sizes are whole numbers; {sides[0]!r} came back.", hint)
-    return int(sides[0]), int(sides[1])
+        yield config, rows * downsample, columns * downsample
 
 
 def _both(side: Callable[[VQVAEConfig, int], int]) -> Callable[[VQVAEConfig, int, int], tuple[int, int]]:
@@ -239,44 +247,60 @@ def _unpadded(config: VQVAEConfig, side: int) -> int:
     return side
 
 
-# What learners compute in place of the answer, and what to say of it.
-_WRONG_SHAPES = {
-    lambda c, h, w: (w // c.downsample, h // c.downsample): "Rows and columns are swapped: the height comes first.",
-    lambda c, h, w: (h // c.downsample,) * 2: "Your map is always square; the width has a say of its own.",
-    lambda c, h, w: (w // c.downsample,) * 2: "Your map is always square; the height has a say of its own.",
-    _both(
-        lambda c, n: n // c.downsample + 1
-    ): "Each side is one too large: these sides leave no remainder to round up.",
-    _both(lambda c, n: n // 4): "You always divide by 4; the total stride stands in config.downsample.",
-    _both(lambda c, n: n // 2): "You halve once; there are as many stages as it takes to reach config.downsample.",
-    _both(lambda c, n: n // 2**c.downsample): "downsample is the total stride, not the number of halvings.",
-    _both(lambda c, n: n // c.downsample**2): "You divide by the stride twice: each side shrinks by it once.",
-    _both(
-        lambda c, n: n // (c.downsample.bit_length() - 1)
-    ): "You divide by the number of stages; each of them halves.",
-    _both(lambda c, n: n // 2**c.residual_layers): "Residual layers leave the size as it is; only strides change it.",
-    _both(lambda c, n: n // (2 * c.downsample)): "You halve once more than the encoder does.",
-    _both(lambda c, n: n): "This is the size of the image; the index map is smaller by config.downsample.",
-    _both(_unpadded): "You leave out the padding of 1, so each stage loses a row and a column.",
-}
+latent_shape.mistakes(
+    {
+        "Rows and columns are swapped: the height comes first.": lambda c, h, w: (w // c.downsample, h // c.downsample),
+        "Your map is always square; the width has a say of its own.": lambda c, h, w: (h // c.downsample,) * 2,
+        "Your map is always square; the height has a say of its own.": lambda c, h, w: (w // c.downsample,) * 2,
+        "Each side is one too large: these sides leave no remainder to round up.": _both(
+            lambda c, n: n // c.downsample + 1
+        ),
+        "You always divide by 4; the total stride stands in config.downsample.": _both(lambda c, n: n // 4),
+        "You halve once; there are as many stages as it takes to reach config.downsample.": _both(lambda c, n: n // 2),
+        "downsample is the total stride, not the number of halvings.": _both(lambda c, n: n // 2**c.downsample),
+        "You divide by the stride twice: each side shrinks by it once.": _both(lambda c, n: n // c.downsample**2),
+        "You divide by the number of stages; each of them halves.": _both(
+            lambda c, n: n // (c.downsample.bit_length() - 1)
+        ),
+        "Residual layers leave the size as it is; only strides change it.": _both(
+            lambda c, n: n // 2**c.residual_layers
+        ),
+        "You halve once more than the encoder does.": _both(lambda c, n: n // (2 * c.downsample)),
+        "This is the size of the image; the index map is smaller by config.downsample.": _both(lambda c, n: n),
+        "You leave out the padding of 1, so each stage loses a row and a column.": _both(_unpadded),
+        "The code length D is no side of the index map: an index stands for a whole code.": (
+            lambda c, h, w: (c.code_dim, h // c.downsample, w // c.downsample),
+            lambda c, h, w: (h // c.downsample, w // c.downsample, c.code_dim),
+        ),
+        "K is no side of the index map: it says which numbers stand in it, not how many.": (
+            lambda c, h, w: (c.num_codes, h // c.downsample, w // c.downsample),
+            lambda c, h, w: (h // c.downsample, w // c.downsample, c.num_codes),
+        ),
+    }
+)
 
+
+# train_step
 
 SMALL = VQVAEConfig(
-    in_channels=1, hidden=4, residual_layers=1, residual_hidden=2, num_codes=5, code_dim=3, downsample=2
+    in_channels=1, hidden=4, residual_layers=1, residual_hidden=2, num_codes=5, code_dim=3, downsample=2, beta=0.3
 )
+Gradients = list[Tensor]  # one for each parameter
 
 
 @exercise(points=3)
 def train_step(answer: Answer) -> None:
-    """Judge ``train_step(model, batch, optimizer)`` by what two calls do to a small model."""
-    for quantizer, normalize in (("gradient", False), ("ema", True)):
-        config = replace(
-            SMALL, beta=0.5, decay=0.5, quantizer=quantizer, normalize_latents=normalize, data_variance=0.1
-        )
-        model = VQVAE(config)
+    """Judge ``train_step(model, batch, optimizer)`` by what two calls do to small models, the last a steep one."""
+    for quantizer, normalize, variance, lr in (
+        ("gradient", False, 0.1, float(torch.empty(()).uniform_(0.05, 0.2))),
+        ("ema", True, 0.1, float(torch.empty(()).uniform_(0.05, 0.2))),
+        ("gradient", False, 1e-4, 1e-4),
+    ):
+        options = {"quantizer": quantizer, "normalize_latents": normalize, "data_variance": variance}
+        model = VQVAE(replace(SMALL, decay=0.5, **options))
         with torch.no_grad():
             model.to_code_dim.weight.mul_(20)  # latents as large as the codes, so that each loss term has a say
-        optimizer = torch.optim.SGD(model.parameters(), lr=float(torch.empty(()).uniform_(0.05, 0.2)))
+        optimizer = torch.optim.SGD(model.parameters(), lr=lr)
         model.eval()  # as an evaluation leaves it: a training step must not rely on the mode it finds
         for _ in range(2):
             _judge_one_call(answer, model, optimizer)
@@ -284,11 +308,10 @@ def train_step(answer: Answer) -> None:
 
 def _judge_one_call(answer: Answer, model: VQVAE, optimizer: torch.optim.Optimizer) -> None:
     batch = Batch(torch.rand(3, 1, 4, 6), torch.zeros(3, dtype=torch.int64))
-    x, anatomy, lr = batch.x.clone(), _anatomy(model), optimizer.param_groups[0]["lr"]
+    x, anatomy, settings, lr = batch.x.clone(), _anatomy(model), _settings(optimizer), optimizer.param_groups[0]["lr"]
     twin = copy.deepcopy(model).train()
-    loss = float(twin(x).loss.detach())
-    expected = _gradients(model, x, "loss")
-    others = {name: _gradients(model, x, name) for name in _OTHER_LOSSES}
+    output = twin(x)
+    parts = [_gradients(twin, loss) for loss in (output.recon_loss, output.codebook_loss, output.commitment_loss)]
     stale = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in model.parameters()]
     before = [p.detach().clone() for p in model.parameters()]
     calls: list[tuple[bool, bool]] = []  # of each call of the model: all in train mode? with the batch as it is?
@@ -309,19 +332,19 @@ def _judge_one_call(answer: Answer, model: VQVAE, optimizer: torch.optim.Optimiz
         raise Mistake("Your step changes the batch it was given; the next epoch would see other images.")
     if _anatomy(model) != anatomy:
         raise Mistake(
-            "Your step changes the model itself (its parts, types or which weights may move), not just weights."
+            "Your step changes the model itself (its parts, types, hooks, which weights may move), not just weights."
         )
-    if optimizer.param_groups[0]["lr"] != lr:
+    if _settings(optimizer) != settings:
         raise Mistake("Your step changes the settings of the optimizer; its learning rate is not yours to set.")
     moved = [(old - new.detach()) / lr for old, new in zip(before, model.parameters(), strict=True)]
     _judge_calls(calls, steps)
-    if not _agree(moved, expected):
-        _explain_train_step(model, moved, expected, stale, others, steps)
+    if not _agree(moved, _combined(parts, (1, 1, model.config.beta))):
+        _explain_train_step(model, moved, parts, stale, steps)
     if not steps:
         raise Mistake("The weights move, but not by the optimizer you were given; whoever chose it had a reason.")
     if not all(torch.allclose(a, b, atol=1e-5) for a, b in zip(model.buffers(), twin.buffers(), strict=True)):
         raise Mistake("The weights are right, but the running statistics are not those after one forward pass.")
-    _judge_returned_loss(value, loss)
+    _judge_returned_loss(value, float(output.loss.detach()))
 
 
 def _same(inputs: tuple, x: Tensor) -> bool:
@@ -332,7 +355,12 @@ def _anatomy(model: VQVAE) -> tuple:
     """Return all of a model that a training step must leave alone: everything but the values of its weights."""
     tensors = itertools.chain(model.named_parameters(), model.named_buffers())
     parts = [(name, tuple(t.shape), t.dtype, t.device, t.requires_grad) for name, t in tensors]
-    return parts, [name for name, _ in model.named_modules()], "forward" in vars(model), "config" in vars(model)
+    hooks = [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in model.modules()]
+    return parts, hooks, [name for name, _ in model.named_modules()], "forward" in vars(model), "config" in vars(model)
+
+
+def _settings(optimizer: torch.optim.Optimizer) -> list[dict]:
+    return [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
 
 
 def _judge_calls(calls: list[tuple[bool, bool]], steps: list[int]) -> None:
@@ -361,69 +389,83 @@ def _judge_calls(calls: list[tuple[bool, bool]], steps: list[int]) -> None:
 
 
 def _judge_returned_loss(value: object, loss: float) -> None:
-    if not isinstance(value, Real | Tensor | np.ndarray | np.generic) or isinstance(value, bool):
-        raise Mistake(f"The step is right, but it returns a {type(value).__name__}; the loss is asked for.")
-    if isinstance(value, Tensor | np.ndarray) and math.prod(value.shape) != 1:
-        raise Mistake(f"The step is right, but it returns shape {tuple(value.shape)}; the loss is one number.")
-    if isinstance(value, Tensor) and value.requires_grad:
+    try:
+        (got,) = number(value)
+    except Mistake as mistake:
+        raise Mistake(f"The step is right, but not what comes back. {mistake.message}") from mistake
+    if got.requires_grad:
         raise Mistake(
             "The step is right, but the loss comes back with its whole graph, which would stay in memory as long as "
             "somebody keeps it for a plot.",
             "Return a plain number.",
         )
-    if not close(float(value), loss):
+    if not close(float(got), loss):
         raise Mistake(
             "The step is right, but what it returns is not the loss it took the step on.", "Return output.loss."
         )
 
 
-# What learners minimise in place of output.loss, and what to say of it.
-_OTHER_LOSSES = {
-    "reconstruction": "You minimise the reconstruction loss alone: nothing holds the encoder near its codes.",
-    "no beta": "You add the commitment loss without its weight β. output.loss already has all terms, weighted.",
-    "beta twice": "β is applied twice: output.loss already contains it.",
-    "commitment added": "You add the commitment loss to output.loss, which already contains it.",
-    "both added": "You add the codebook and commitment losses to output.loss, which already contains them.",
-    "quantizer": "You leave out the reconstruction loss: the decoder learns nothing.",
-    "bare MSE": "You minimise the bare squared error: the quantizer's losses and the data's variance are left out.",
-    "unscaled": "You recompute the reconstruction error without dividing by the data's variance; take output.loss.",
-}
-
-
-def _gradients(model: VQVAE, x: Tensor, loss: str) -> list[Tensor]:
-    """Return the gradient of every parameter for one of several losses, on a copy of the model."""
-    twin = copy.deepcopy(model).train()
-    output, beta = twin(x), model.config.beta
-    recon, codebook, commitment = output.recon_loss, output.codebook_loss, output.commitment_loss
-    losses = {
-        "loss": output.loss,
-        "reconstruction": recon,
-        "no beta": recon + codebook + commitment,
-        "beta twice": recon + codebook + beta**2 * commitment,
-        "commitment added": output.loss + commitment,
-        "both added": output.loss + codebook + beta * commitment,
-        "quantizer": codebook + beta * commitment,
-        "bare MSE": recon * model.config.data_variance,
-        "unscaled": recon * model.config.data_variance + codebook + beta * commitment,
-    }
-    parameters = list(twin.parameters())
-    found = torch.autograd.grad(losses[loss], parameters, allow_unused=True)
+def _gradients(model: VQVAE, loss: Tensor) -> Gradients:
+    parameters = list(model.parameters())
+    if not loss.requires_grad:  # the codebook loss of an EMA codebook
+        return [torch.zeros_like(p) for p in parameters]
+    found = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=True)
     return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
 
 
-def _agree(a: list[Tensor], b: list[Tensor], factor: float = 1.0) -> bool:
-    return all(torch.allclose(p, factor * q, rtol=2e-3, atol=1e-4) for p, q in zip(a, b, strict=True))
+def _combined(parts: list[Gradients], weights: tuple[float, ...]) -> Gradients:
+    return [sum(w * g for w, g in zip(weights, gs, strict=True)) for gs in zip(*parts, strict=True)]
+
+
+def _agree(a: Gradients, b: Gradients, factor: float = 1.0) -> bool:
+    """Whether gradients agree in each parameter, up to rounding of the steepest."""
+    steepest = max(float(q.abs().max()) for q in b)
+    return all(
+        agree(p, factor * q, 2e-3, zero=max(1e-5 * abs(factor) * steepest, 1e-5)) for p, q in zip(a, b, strict=True)
+    )
+
+
+def _weights_of(parts: list[Gradients], moved: Gradients) -> tuple[float, ...]:
+    """Return with which weights of the three losses the weights were moved, as nearly as possible."""
+    columns = torch.stack([torch.cat([g.flatten() for g in part]) for part in parts], dim=1).double()
+    target = torch.cat([m.flatten() for m in moved]).double()
+    return tuple(torch.linalg.lstsq(columns, target[:, None], driver="gelsd").solution.flatten().tolist())
+
+
+def _other_losses(beta: float, variance: float) -> dict[str, tuple[tuple[float, float, float], ...]]:
+    """Return what learners minimise in place of output.loss: weights of reconstruction, codebook and commitment."""
+    return {
+        "You minimise the reconstruction loss alone: nothing holds the encoder near its codes.": ((1, 0, 0),),
+        "You add the commitment loss without its weight β. output.loss already has all terms, weighted.": ((1, 1, 1),),
+        "β is applied twice: output.loss already contains it.": ((1, 1, beta**2),),
+        "β stands before the codebook loss; it belongs to the commitment loss alone.": (
+            (1, beta, 1),
+            (1, beta, beta),
+            (1, beta, beta**2),
+        ),
+        "You add the commitment loss to output.loss, which already contains it.": ((1, 1, beta + 1), (1, 1, 2 * beta)),
+        "You add the codebook and commitment losses to output.loss, which already contains them.": (
+            (1, 2, 2 * beta),
+            (1, 2, beta + 1),
+        ),
+        "You leave out the commitment loss.": ((1, 1, 0),),
+        "You leave out the codebook loss: nothing moves the codes.": ((1, 0, beta), (1, 0, 1)),
+        "You leave out the reconstruction loss: the decoder learns nothing.": ((0, 1, beta), (0, 1, 1)),
+        "You minimise the bare squared error: the quantizer's losses and the data's variance are left out.": (
+            (variance, 0, 0),
+        ),
+        "You recompute the reconstruction error without dividing by the data's variance; take output.loss.": (
+            (variance, 1, beta),
+            (variance, 1, 1),
+        ),
+    }
 
 
 def _explain_train_step(
-    model: VQVAE,
-    moved: list[Tensor],
-    expected: list[Tensor],
-    stale: list[Tensor],
-    others: dict[str, list[Tensor]],
-    steps: list[int],
+    model: VQVAE, moved: Gradients, parts: list[Gradients], stale: Gradients, steps: list[int]
 ) -> None:
-    zero = [torch.zeros_like(p) for p in moved]
+    beta, zero = model.config.beta, [torch.zeros_like(p) for p in moved]
+    expected = _combined(parts, (1, 1, beta))
     was_stale = not _agree(stale, zero)
     if was_stale and _agree(moved, stale):
         raise Mistake("The weights move by the gradients of the batch before: step() comes before backward().")
@@ -443,19 +485,24 @@ def _explain_train_step(
             "The gradients of the batch before are still there and are added to the new ones: zero_grad() is missing.",
             "backward() adds to .grad; it never starts from zero by itself.",
         )
-    for name, message in _OTHER_LOSSES.items():
-        if _agree(moved, others[name]):
+    for message, weights in _other_losses(beta, model.config.data_variance).items():
+        if any(_agree(moved, _combined(parts, w)) for w in weights):
             raise Mistake(message, "Minimise output.loss.")
     if _agree(moved, expected, -1):
         raise Mistake("The step goes uphill: the loss has the wrong sign.")
     if not steps:
         raise Mistake("You do not use the optimizer you were given: its step() is never called.")
-    along = sum(float((m * e).sum()) for m, e in zip(moved, expected, strict=True))
-    ratio = along / sum(float(e.square().sum()) for e in expected)
-    if _agree(moved, expected, ratio):
+    found = _weights_of(parts, moved)
+    if _agree(moved, expected, found[0]):
         raise Mistake(
-            f"The weights move {ratio:.3g} times as far as they should: is the loss scaled, are gradients clipped or "
-            "repeated, or did a second optimizer step?"
+            f"The weights move {found[0]:.3g} times as far as they should: is the loss scaled, are gradients clipped "
+            "or repeated, or did a second optimizer step?"
+        )
+    if _agree(moved, _combined(parts, found)):
+        raise Mistake(
+            f"The step goes along {found[0]:.3g} times the reconstruction loss, {found[1]:.3g} times the codebook loss "
+            f"and {found[2]:.3g} times the commitment loss; the weights are 1, 1 and β = {beta}.",
+            "Minimise output.loss.",
         )
     raise Mistake(
         "The weights do not move along the gradient of output.loss.",

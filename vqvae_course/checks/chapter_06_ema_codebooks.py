@@ -2,27 +2,25 @@
 
 import copy
 import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqvae_course.checks.answer import NARROW, Answer, Mistake, close, described, kind, recognise
+from vqvae_course.checks.answer import Answer, Mistake, close, described, kind
+from vqvae_course.checks.read import tensor, tensors
 from vqvae_course.checks.report import exercise
+from vqvae_course.checks.task import Task, agree, meant
 from vqvae_course.quantize import laplace_smooth as smoothed
 
-Candidate = Tensor | float
-
-
-def _meant(got: Tensor | float, known: dict[str, Candidate | list[Candidate]], tolerance: float = NARROW) -> None:
-    """Refuse the result of a known mistake; a key is what to say, and a hint on a second line."""
-    for text, values in known.items():
-        message, _, hint = text.partition("\n")
-        candidates = values if isinstance(values, list) else [values]
-        recognise(got, [(value, message, hint) for value in candidates], tolerance)
-
-
 GRAPH = "It drags the graph of every batch along, and memory grows until none is left."
+SWAPPED = "γ and 1 - γ are swapped: the old value is to keep most of its weight.\nWhich factor is near 1?"
+ABSENT = (
+    "Codes that no latent chose are left as they are. They fade like all others; their quotient stays the same."
+    "\nn_i = 0 is a count like any other."
+)
 
 
 def _sums(z: Tensor, indices: Tensor, num_codes: int) -> tuple[Tensor, Tensor]:
@@ -35,236 +33,283 @@ def _sums(z: Tensor, indices: Tensor, num_codes: int) -> tuple[Tensor, Tensor]:
 # The running sums
 
 
-@exercise(points=2)
-def ema_update(answer: Answer) -> None:
-    """Judge ``ema_update(count, total, z, indices, decay)``: one batch enters the running sums."""
-    cases = ((7, 3, 24, 6, 0.8), (5, 4, 9, 0, 0.65), (6, 2, 13, 3, 0.0), (4, 3, 1, 2, 0.7), (1, 3, 6, None, 0.9))
-    for case, (num_codes, dim, n, absent, decay) in enumerate(cases):
-        dtype = torch.float64 if case == 1 else torch.float32
-        count = 0.5 + 3 * torch.rand(num_codes, dtype=dtype)
-        total = torch.randn(num_codes, dim, dtype=dtype) + 1
-        z = (torch.randn(dim, n, dtype=dtype) + 0.5).T.requires_grad_()  # not contiguous, and part of a graph
-        others = [k for k in range(num_codes) if k != absent]
-        indices = torch.tensor(others)[torch.randint(len(others), (n,))]
-        got = _two_tensors(answer(count, total, z, indices, decay), count, total)
-        _judge_count(got[0], count, indices, decay)
-        _judge_total(got[1], count, total, z.detach(), indices, decay)
-        if any(value.requires_grad for value in got):
-            raise Mistake("The numbers are right, but the running sums require gradients. " + GRAPH, "Detach z.")
-        for name, value, old in zip(("count", "total"), got, (count, total), strict=True):
-            if value.dtype != old.dtype:
-                raise Mistake(f"{name} comes back as {value.dtype}, and went in as {old.dtype}.", "Keep its dtype.")
+def _updated(count: Tensor, total: Tensor, z: Tensor, indices: Tensor, decay: float) -> tuple[Tensor, Tensor]:
+    n, added = _sums(z, indices, len(count))
+    return decay * count + (1 - decay) * n, decay * total + (1 - decay) * added
 
 
-def _two_tensors(value: Any, count: Tensor, total: Tensor) -> tuple[Tensor, Tensor]:
-    if isinstance(value, Tensor) and value.shape == total.shape:
-        raise Mistake("One tensor came back; the new count and the new total are asked for, not their quotient.")
-    if not isinstance(value, tuple | list) or len(value) != 2 or not all(isinstance(v, Tensor) for v in value):
-        raise Mistake(f"A pair of tensors (new_count, new_total) is asked for; {kind(value)} came back.")
-    if value[0].shape == total.shape and value[1].shape == count.shape:
-        raise Mistake("The two results are in the wrong order: the count comes first.")
-    for name, new, old in zip(("count", "total"), value, (count, total), strict=True):
-        if new.shape != old.shape:
-            last = "A code that no latent chose has a place too, also the last one. See minlength of torch.bincount."
-            raise Mistake(
-                f"The new {name} has shape {tuple(new.shape)}; {tuple(old.shape)} is asked for.",
-                last if new.shape[1:] == old.shape[1:] and len(new) < len(old) else "",
-            )
-        if not new.is_floating_point():
-            raise Mistake(f"The new {name} is rounded to whole numbers ({new.dtype}), so small batches leave no trace.")
-        if not bool(new.isfinite().all()):
-            raise Mistake(f"The new {name} holds infinite numbers or NaN: is a sum divided by a count of 0?")
-    return value[0], value[1]
-
-
-SWAPPED = "γ and 1 - γ are swapped: the old value is to keep most of its weight.\nWhich factor is near 1?"
-ABSENT = (
-    "Codes that no latent chose are left as they are. They fade like all others; their quotient stays the same."
-    "\nn_i = 0 is a count like any other."
+ema_update = Task(
+    _updated,
+    name="ema_update",
+    points=2,
+    reads=tensors("new_count", "new_total"),
+    tolerance=1e-5,
+    narrow=1e-5,
+    otherwise=lambda got, count, total, z, indices, g: (
+        "The new total is not γ times the old one plus 1 - γ times the sum of each cell's latents."
+        if agree(got[0], _updated(count, total, z, indices, g)[0].double(), 1e-5)
+        else "The new count is not γ times the old one plus 1 - γ times the latents of this batch."
+    ),
+    hint="n_i is how many entries of indices are i. Row i takes the sum of those rows of z whose index is i.",
 )
 
 
-def _judge_count(got: Tensor, count: Tensor, indices: Tensor, g: float) -> None:
-    n, size = torch.bincount(indices, minlength=len(count)).to(count), len(indices)
-    right = g * count + (1 - g) * n
-    if torch.allclose(got.to(right), right, rtol=1e-4, atol=1e-5):
-        return
-    _meant(
-        got,
-        {
-            SWAPPED: (1 - g) * count + g * n,
-            ABSENT: torch.where(n > 0, right, count),
-            "You count a latent for codes that nothing chose: n_i is 0.": g * count + (1 - g) * n.clamp(min=1),
-            "Your batch enters the count with weight 1; its weight is 1 - γ.": g * count + n,
-            "Your count never forgets: the old value is to be multiplied by γ.": [count + n, count + (1 - g) * n],
-            "This is the count of this batch alone; the old count has no part in it.": n,
-            "The old count is missing from yours.": (1 - g) * n,
-            "You average shares of the batch, n_i / n; the count n_i itself is asked for.\nm_i holds a sum, "
-            "so N_i must hold a number of latents, or their quotient is off by a factor.": g * count
-            + (1 - g) * n / size,
-            "Each code counts at most one latent of the batch, however many chose it.\ncount[indices] += 1 "
-            "writes once for each index. torch.bincount counts all of them.": g * count + (1 - g) * (n > 0),
-            "The old count fades once for each latent; it fades once for the whole batch.\nMultiply by γ outside the "
-            "loop.": g**n * count + 1 - g**n,
-            "You divide the count by 1 - γ; eq. 6 has no bias correction.": right / (1 - g),
-            "You divide the counts by their sum; they are counts, not shares.": right / right.sum(),
-        },
-    )
-    raise Mistake(
-        "The new count is not γ times the old one plus 1 - γ times the latents of this batch.",
-        "How many entries of indices are i? That is n_i.",
-    )
+@ema_update.inputs
+def _batches() -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor, float]]:
+    """Draw batches: some leave out the first or the last code, or all others; some are tiny, some huge."""
+    for num_codes, dim, n, absent, decay, scale, dtype in (
+        (7, 3, 24, {6}, 0.8, 1, torch.float32),
+        (5, 4, 9, {0}, 0.65, 1, torch.float64),
+        (6, 2, 13, {3}, 0.0, 1, torch.float32),
+        (4, 3, 1, {1, 2, 3}, 0.7, 1, torch.float32),
+        (1, 3, 6, set(), 0.9, 1, torch.float32),
+        (5, 3, 40, {0, 2, 4}, 0.9999, 1, torch.float64),
+        (4, 2, 12, {0, 1, 2}, 0.99, 1000, torch.float32),
+        (4, 2, 12, set(), 0.6, 0.001, torch.float32),
+    ):
+        count = scale * (0.5 + 3 * torch.rand(num_codes, dtype=dtype))
+        total = scale * (torch.randn(num_codes, dim, dtype=dtype) + 1)
+        z = scale * (torch.randn(dim, n, dtype=dtype) + 0.5).T  # not contiguous, and part of a graph
+        present = torch.tensor([k for k in range(num_codes) if k not in absent])
+        yield count, total, z.requires_grad_(), present[torch.randint(len(present), (n,))], decay
 
 
-def _judge_total(got: Tensor, count: Tensor, total: Tensor, z: Tensor, indices: Tensor, g: float) -> None:
-    n, added = _sums(z, indices, len(count))
-    right = g * total + (1 - g) * added
-    if torch.allclose(got.to(right), right, rtol=1e-4, atol=1e-5):
-        return
-    n, present = n[:, None], (n > 0)[:, None]
-    mean, new_count = added / n.clamp(min=1), (g * count + (1 - g) * n[:, 0])[:, None]
-    last = torch.zeros_like(total)
-    for latent, k in zip(z, indices, strict=True):
-        last[k] = latent
-    averages = (
-        "You average the mean of the cell; the sum of its latents is asked for."
-        "\nm_i / N_i divides by the count later. Divided twice, latents of large cells would weigh too little."
-    )
-    codes = (
-        "You treat the old total as if it were the codes; it is their sums, m_i, and is not divided by anything here."
-    )
-    _meant(
-        got,
-        {
-            SWAPPED: (1 - g) * total + g * added,
-            ABSENT: torch.where(present, right, total),
-            averages: [g * total + (1 - g) * mean, torch.where(present, g * total + (1 - g) * mean, total)],
-            codes: [g * total / count[:, None] + (1 - g) * mean, g * total / count[:, None] + (1 - g) * added],
-            "You divide the sums by the number of latents in the batch.": g * total + (1 - g) * added / len(z),
-            "Your batch enters the total with weight 1; its weight is 1 - γ.": g * total + added,
-            "Your total never forgets: the old value is to be multiplied by γ.": [
-                total + added,
-                total + (1 - g) * added,
-            ],
-            "This is the sum of this batch alone; the old total has no part in it.": added,
-            "The old total is missing from yours.": (1 - g) * added,
-            "You divide the total by 1 - γ; eq. 7 has no bias correction.": right / (1 - g),
-            "Of each cell only one latent is added.\ntotal[indices] += z writes once for each index, the last"
-            " one wins. index_add_ adds all of them.": g * total + (1 - g) * last,
-            "This is the codebook, total over count; the total itself is asked for.": right / new_count,
-            "You average the old mean and the mean of the cell: a mean of means, in which a batch with one "
-            "latent counts as much as a batch with a hundred.\nAverage sums and counts; divide later.": new_count
-            * (g * total / count[:, None] + (1 - g) * mean),
-        },
-    )
-    raise Mistake(
-        "The new total is not γ times the old one plus 1 - γ times the sum of each cell's latents.",
-        "Row i takes the sum of those rows of z whose index is i.",
-    )
+def _of_counts(N: Tensor, m: Tensor, z: Tensor, k: Tensor, g: float) -> tuple:
+    return N, _sums(z, k, len(N))[0], g
+
+
+def _of_totals(N: Tensor, m: Tensor, z: Tensor, k: Tensor, g: float) -> tuple:
+    """Return the sums, old and of the batch, one latent of each cell, and the counts, old and of the batch."""
+    n, added = _sums(z, k, len(N))
+    last = torch.zeros_like(m)
+    for latent, code in zip(z.detach(), k, strict=True):
+        last[code] = latent
+    return m, added, last, N[:, None], n[:, None], g
+
+
+ema_update.mistakes(
+    {
+        SWAPPED: lambda N, n, g: (1 - g) * N + g * n,
+        ABSENT: lambda N, n, g: torch.where(n > 0, g * N + (1 - g) * n, N),
+        "You count a latent for codes that nothing chose: n_i is 0.": lambda N, n, g: g * N + (1 - g) * n.clamp(min=1),
+        "Your batch enters the count with weight 1; its weight is 1 - γ.": lambda N, n, g: g * N + n,
+        "Your count never forgets: the old value is to be multiplied by γ.": (
+            lambda N, n, g: N + n,
+            lambda N, n, g: N + (1 - g) * n,
+        ),
+        "This is the count of this batch alone; the old count has no part in it.": lambda N, n, g: n,
+        "The old count is missing from yours.": lambda N, n, g: (1 - g) * n,
+        "You average shares of the batch, n_i / n; the count n_i itself is asked for.\nm_i holds a sum, so N_i must "
+        "hold a number of latents, or their quotient is off by a factor.": lambda N, n, g: (
+            g * N + (1 - g) * n / n.sum()
+        ),
+        "Each code counts at most one latent of the batch, however many chose it.\ncount[indices] += 1 writes once "
+        "for each index. torch.bincount counts all of them.": lambda N, n, g: g * N + (1 - g) * (n > 0),
+        "The old count fades once for each latent; it fades once for the whole batch.\nMultiply by γ outside the "
+        "loop.": lambda N, n, g: g**n * N + 1 - g**n,
+        "You divide the count by 1 - γ; eq. 6 has no bias correction.": lambda N, n, g: g * N / (1 - g) + n,
+        "You divide the counts by their sum; they are counts, not shares.": lambda N, n, g: (
+            (g * N + (1 - g) * n) / (g * N + (1 - g) * n).sum()
+        ),
+        "The new count is rounded to whole numbers, so small batches leave no trace.": lambda N, n, g: (
+            g * N + (1 - g) * n
+        ).floor(),
+    },
+    part=0,
+    of=_of_counts,
+)
+ema_update.mistakes(
+    {
+        SWAPPED: lambda m, s, last, N, n, g: (1 - g) * m + g * s,
+        ABSENT: lambda m, s, last, N, n, g: torch.where(n > 0, g * m + (1 - g) * s, m),
+        "You average the mean of the cell; the sum of its latents is asked for.\nm_i / N_i divides by the count later. "
+        "Divided twice, latents of large cells would weigh too little.": (
+            lambda m, s, last, N, n, g: g * m + (1 - g) * s / n.clamp(min=1),
+            lambda m, s, last, N, n, g: torch.where(n > 0, g * m + (1 - g) * s / n, m),
+        ),
+        "You treat the old total as if it were the codes; it is their sums, m_i, and is not divided by anything "
+        "here.": (
+            lambda m, s, last, N, n, g: g * m / N + (1 - g) * s / n.clamp(min=1),
+            lambda m, s, last, N, n, g: g * m / N + (1 - g) * s,
+        ),
+        "You divide the sums by the number of latents in the batch.": lambda m, s, last, N, n, g: (
+            g * m + (1 - g) * s / n.sum()
+        ),
+        "Your batch enters the total with weight 1; its weight is 1 - γ.": lambda m, s, last, N, n, g: g * m + s,
+        "Your total never forgets: the old value is to be multiplied by γ.": (
+            lambda m, s, last, N, n, g: m + s,
+            lambda m, s, last, N, n, g: m + (1 - g) * s,
+        ),
+        "This is the sum of this batch alone; the old total has no part in it.": lambda m, s, last, N, n, g: s,
+        "The old total is missing from yours.": lambda m, s, last, N, n, g: (1 - g) * s,
+        "You divide the total by 1 - γ; eq. 7 has no bias correction.": lambda m, s, last, N, n, g: g * m / (1 - g) + s,
+        "Of each cell only one latent is added.\ntotal[indices] += z writes once for each index, the last one wins. "
+        "index_add_ adds all of them.": lambda m, s, last, N, n, g: g * m + (1 - g) * last,
+        "This is the codebook, total over count; the total itself is asked for.": lambda m, s, last, N, n, g: (
+            (g * m + (1 - g) * s) / (g * N + (1 - g) * n)
+        ),
+        "You average the old mean and the mean of the cell: a mean of means, in which a batch with one latent counts "
+        "as much as a batch with a hundred.\nAverage sums and counts; divide later.": lambda m, s, last, N, n, g: (
+            (g * N + (1 - g) * n) * (g * m / N + (1 - g) * s / n.clamp(min=1))
+        ),
+    },
+    part=1,
+    of=_of_totals,
+)
+
+
+@ema_update.fails
+def _one_tensor(mistake: Mistake, *_: Any) -> None:
+    if "returns a Tensor" in mistake.message:
+        raise Mistake("One tensor came back; the new count and the new total are asked for, not their quotient.")
+
+
+@ema_update.unless
+def _shapes(got: tuple[Tensor, Tensor], count: Tensor, total: Tensor, *_: Any) -> None:
+    if got[0].shape == total.shape and got[1].shape == count.shape:
+        raise Mistake("The two results are in the wrong order: the count comes first.")
+    for name, new, old in zip(("count", "total"), got, (count, total), strict=True):
+        if new.shape[1:] == old.shape[1:] and len(new) < len(old):
+            raise Mistake(
+                f"The new {name} has shape {tuple(new.shape)}; {tuple(old.shape)} is asked for.",
+                "A code that no latent chose has a place too, also the last one. See minlength of torch.bincount.",
+            )
+        if not bool(new.isfinite().all()):
+            raise Mistake(f"The new {name} holds infinite numbers or NaN: is a sum divided by a count of 0?")
+
+
+@ema_update.further
+def _kept(answer: Answer) -> None:
+    count, total = torch.ones(3, dtype=torch.float64), torch.ones(3, 2, dtype=torch.float64)
+    z = torch.randn(5, 2, dtype=torch.float64, requires_grad=True)
+    for name, value in zip(("count", "total"), answer(count, total, z, torch.arange(5) % 3, 0.5), strict=True):
+        if value.requires_grad:
+            raise Mistake("The numbers are right, but the running sums require gradients. " + GRAPH, "Detach z.")
+        if value.dtype != count.dtype:
+            raise Mistake(f"{name} comes back as {value.dtype}, and went in as {count.dtype}.", "Keep its dtype.")
 
 
 # Laplace smoothing
 
+_TOTAL = "The total is not kept: the smoothed counts must sum to what the counts summed to."
 
-@exercise(points=1)
-def laplace_smooth(answer: Answer) -> None:
-    """Judge ``laplace_smooth(count, eps)``: counts of which none is 0, with the same total."""
-    for num_codes, eps, scale, dtype in (
-        (6, 0.5, 9.0, torch.float32),
-        (5, 2.0, 3.0, torch.float64),
-        (9, 1e-5, 200.0, torch.float32),
-        (1, 0.25, 4.0, torch.float32),
+laplace_smooth = Task(
+    smoothed,
+    points=1,
+    reads=tensor,
+    entrywise=True,
+    zero=0,
+    otherwise=lambda got, count, eps: (
+        "The total is kept, but the shares are not those of counts that were given eps each."
+        if close(float(got.sum()), float(count.sum()))
+        else _TOTAL
+    ),
+    hint="First add eps to each, then scale all by one factor, so that the sum is what it was.",
+)
+
+
+@laplace_smooth.inputs
+def _counts() -> Iterator[tuple[Tensor, float]]:
+    for num_codes, eps, scale, zeros, dtype in (
+        (6, 0.5, 9.0, [0], torch.float32),
+        (5, 2.0, 3.0, [4], torch.float64),
+        (9, 1e-5, 200.0, [0, 3, 8], torch.float32),
+        (1, 0.25, 4.0, [], torch.float32),
+        (4, 0.003, 0.001, [1], torch.float64),
+        (3, 40.0, 5000.0, [], torch.float32),
+        (4, 1e-7, 5.0, [0, 1, 3], torch.float64),
     ):
         count = scale * torch.rand(num_codes, dtype=dtype) ** 2 + scale / 10
-        if num_codes > 1:
-            count[torch.randint(num_codes, ())] = 0.0
-        n, size = float(count.sum()), num_codes
-        try:
-            got = answer.tensor(count, eps, shape=(num_codes,))
-        except Mistake as mistake:
-            if "in place" not in mistake.message:
-                raise
-            raise Mistake(
-                "You store the smoothed counts back into the running ones (in place). The next batch would smooth them "
-                "again, and a code that nobody uses would never fade below a level of about eps / (1 - γ).",
-                "Make a new tensor. Look for +=, *=, functions that end in _ and assignments to a slice.",
-            ) from mistake
-        right = (count + eps) / (n + size * eps) * n
-        if torch.allclose(got.to(right), right, rtol=1e-4, atol=0):
-            continue
-        total = "The total is not kept: the smoothed counts must sum to what the counts summed to."
-        _meant(
-            got,
-            {
-                total + "\nEvery code got eps more. What factor takes that back?": count + eps,
-                "These are probabilities, they sum to 1; counts are asked for.\nWhat turns a share into a count?": (
-                    count + eps
-                )
-                / (n + size * eps),
-                total + "\nDivide by the sum of what stands above: all K codes got their eps.": (count + eps) / n,
-                "The total is not kept: eps was given to K codes, and only one of them is in your "
-                "denominator.\nWhat do the K numerators sum to?": (count + eps) / (n + eps) * n,
-                total + "\nWhat do the K numerators sum to? And what makes a share a count?": (count + eps) / (n + eps),
-                total + "\nYou lift the small counts alone; every code is given eps, also those in use.": count.clamp(
-                    min=eps
-                ),
-                "eps is missing above: a count of 0 is still 0.": count / (n + size * eps) * n,
-                "These are the counts as they were: a count of 0 is still 0.": count,
-                total + "\nEach code is given a whole eps, and then all are scaled.": count + eps / size,
-                "n is the sum of the counts; you take their mean.": (count + eps)
-                / (count.mean() + size * eps)
-                * count.mean(),
-                "You give every code n·eps; it is eps.": (count + n * eps) / (1 + size * eps),
-                "Every code has the same count now.": torch.full_like(count, n / size),
-                "You add 1 to each count; it is eps that is added.": (count + 1) / (n + size) * n,
-            },
-        )
-        if not close(float(got.sum()), n):
-            raise Mistake(total, "Sum your numerators over the K codes.")
+        count[zeros] = 0.0
+        yield count, eps
+
+
+laplace_smooth.mistakes(
+    {
+        _TOTAL + "\nEvery code got eps more. What factor takes that back?": lambda c, eps: c + eps,
+        "These are probabilities, they sum to 1; counts are asked for.\nWhat turns a share into a "
+        "count?": lambda c, eps: (c + eps) / (c + eps).sum(),
+        _TOTAL + "\nDivide by the sum of what stands above: all K codes got their eps.": lambda c, eps: (
+            (c + eps) / c.sum()
+        ),
+        "The total is not kept: eps was given to K codes, and only one of them is in your denominator.\nWhat do the K "
+        "numerators sum to?": lambda c, eps: (c + eps) / (c.sum() + eps) * c.sum(),
+        _TOTAL + "\nWhat do the K numerators sum to? And what makes a share a count?": lambda c, eps: (
+            (c + eps) / (c.sum() + eps)
+        ),
+        _TOTAL + "\nYou lift the small counts alone; every code is given eps, also those in use.": (
+            lambda c, eps: c.clamp(min=eps),
+            lambda c, eps: torch.where(c == 0, eps, c),
+        ),
+        "eps is missing above: a count of 0 is still 0.": lambda c, eps: c / (c.sum() + len(c) * eps) * c.sum(),
+        "These are the counts as they were: a count of 0 is still 0.": lambda c, eps: c.clone(),
+        _TOTAL + "\nEach code is given a whole eps, and then all are scaled.": lambda c, eps: c + eps / len(c),
+        "n is the sum of the counts; you take their mean.": lambda c, eps: (
+            (c + eps) / (c.mean() + len(c) * eps) * c.mean()
+        ),
+        "You give every code n·eps; it is eps.": lambda c, eps: (c + c.sum() * eps) / (1 + len(c) * eps),
+        "Every code has the same count now.": lambda c, eps: torch.full_like(c, c.sum() / len(c)),
+        "You add 1 to each count; it is eps that is added.": lambda c, eps: smoothed(c, 1),
+        "Your eps is not the one handed in: it is fixed, or cut off.\nUse the argument as it is.": tuple(
+            lambda c, eps, fixed=fixed: smoothed(c, fixed) for fixed in (1e-5, 1e-6, 1e-8, 1e-3)
+        ),
+    }
+)
+
+
+@laplace_smooth.fails
+def _stored_back(mistake: Mistake, *_: Any) -> None:
+    if "in place" in mistake.message:
         raise Mistake(
-            "The total is kept, but the shares are not those of counts that were given eps each.",
-            "First add eps to each, then scale all by one factor.",
-        )
+            "You store the smoothed counts back into the running ones (in place). The next batch would smooth them "
+            "again, and a code that nobody uses would never fade below a level of about eps / (1 - γ).",
+            "Make a new tensor. Look for +=, *=, functions that end in _ and assignments to a slice.",
+        ) from mistake
 
 
 # Another batch size
 
+rescale_decay = Task(
+    lambda decay, factor: decay**factor,
+    name="rescale_decay",
+    points=1,
+    tolerance=1e-6,
+    zero=0,
+    narrow=1e-7,
+    otherwise=lambda got, decay, factor: (
+        f"With a decay of {decay} and batches {factor} times as large, the memory in latents is not the same for "
+        f"{got:.4g}."
+    ),
+    hint="By what is the old value multiplied after as many latents as one large batch holds?",
+)
 
-@exercise(points=1)
-def rescale_decay(answer: Answer) -> None:
-    """Judge ``rescale_decay(decay, factor)``: the same memory, measured in latents, at another batch size."""
-    for decay, factor in ((0.6, 3), (0.85, 0.5), (0.9, 4), (0.99, 8), (0.95, 1), (0.7, 2.5)):
-        got, right = answer.number(decay, factor), decay**factor
-        if close(got, right, 1e-6):
-            continue
-        fast = "A larger batch brings more latents per update, so more is to be forgotten per update, not less."
-        known: dict[str, Candidate | list[Candidate]] = {
-            "The memory is counted in updates, and each of them now sees another number of latents.": decay,
-            fast + "\nWhich of the two decays belongs to the larger batch?": [
-                decay ** (1 / factor),
-                1 - (1 - decay) / factor,
-            ],
-            "Scaling 1 - γ is right only in the limit of γ near 1; for a large factor γ even falls below 0."
-            "\nTwo updates with the small batch multiply the old value by γ twice.": [
-                1 - factor * (1 - decay),
-                max(0.0, 1 - factor * (1 - decay)),
-            ],
-            "Right in the limit of γ near 1 alone: what is kept of an old latent's weight is not the same."
-            "\nTwo updates with the small batch multiply the old value by γ twice.": [
-                decay / (decay + factor * (1 - decay)),  # the mean age, divided by the factor
-                math.exp(-factor * (1 - decay)),
-            ],
-            "Dividing γ is no rule of forgetting.\nWhat do two small updates do to the old value?": decay / factor,
-            "Multiplying γ soon gives more than 1, a memory that grows.\nThink of two updates.": decay * factor,
-            "This is the weight of the new batch; the decay is the weight of the old value.": 1 - decay**factor,
-            "You raise 1 - γ to a power; the old value's weight repeats.": 1 - (1 - decay) ** factor,
-        }
-        _meant(got, known, 1e-7)
-        raise Mistake(
-            f"With a decay of {decay} and batches {factor} times as large, the memory in latents is not the same for "
-            f"{got:.4g}.",
-            "By what is the old value multiplied after as many latents as one large batch holds?",
-        )
+
+@rescale_decay.inputs
+def _decays() -> Iterator[tuple[float, float]]:
+    yield from ((0.6, 3), (0.85, 0.5), (0.9, 4), (0.99, 8), (0.95, 1), (0.7, 2.5))
+    yield from ((0.9999, 64), (0.9999, 1 / 64), (0.5, 40), (0.05, 0.25))
+
+
+_LIMIT = "\nTwo updates with the small batch multiply the old value by γ twice."
+rescale_decay.mistakes(
+    {
+        "The memory is counted in updates, and each of them now sees another number of latents.": lambda g, f: g,
+        "A larger batch brings more latents per update, so more is to be forgotten per update, not less.\nWhich of the "
+        "two decays belongs to the larger batch?": (lambda g, f: g ** (1 / f), lambda g, f: 1 - (1 - g) / f),
+        "Scaling 1 - γ is right only in the limit of γ near 1; for a large factor γ even falls below 0." + _LIMIT: (
+            lambda g, f: 1 - f * (1 - g),
+            lambda g, f: max(0.0, 1 - f * (1 - g)),
+        ),
+        "Right in the limit of γ near 1 alone: what is kept of an old latent's weight is not the same." + _LIMIT: (
+            lambda g, f: g / (g + f * (1 - g)),  # the mean age, divided by the factor
+            lambda g, f: math.exp(-f * (1 - g)),
+        ),
+        "Dividing γ is no rule of forgetting.\nWhat do two small updates do to the old value?": lambda g, f: g / f,
+        "Multiplying γ soon gives more than 1, a memory that grows.\nThink of two updates.": lambda g, f: g * f,
+        "This is the weight of the new batch; the decay is the weight of the old value.": lambda g, f: 1 - g**f,
+        "You raise 1 - γ to a power; the old value's weight repeats.": lambda g, f: 1 - (1 - g) ** f,
+    }
+)
 
 
 # A debiased average as a module
@@ -273,17 +318,22 @@ def rescale_decay(answer: Answer) -> None:
 @exercise(points=2)
 def debiased_ema(answer: Answer) -> None:
     """Judge ``debiased_ema(decay, shape)``: a module with ``update(value)`` and a property ``value``."""
-    for decay, shape in ((0.8, (3, 5)), (0.35, ()), (0.0, (2,))):
+    for decay, shape, scale, updates in (
+        (0.8, (3, 5), 1, 5),
+        (0.35, (), 1000, 5),
+        (0.0, (2,), 1, 3),
+        (0.999, (4,), 0.001, 14),
+    ):
         average = _module(answer, decay, shape)
         if float(_read(average, shape).abs().max()) != 0:
             raise Mistake("Before the first update the average is not 0.")
         seen: list[Tensor] = []
-        for step in range(5):
-            value = (torch.randn(shape) + 2 + step).requires_grad_(step == 2)
+        for step in range(updates):
+            value = (scale * (torch.randn(shape) + 2 + step)).requires_grad_(step == 2)
             seen.append(value.detach())
             _take(average, value)
             got = _read(average, shape)
-            if not torch.allclose(got.detach().double(), _debiased(seen, decay), rtol=1e-4, atol=1e-5):
+            if not agree(got.detach().double(), _debiased(seen, decay), 5e-4):
                 _explain_debiased(got, seen, decay)
             if got.requires_grad:
                 raise Mistake("The average requires gradients. " + GRAPH, "Detach the value, or use torch.no_grad().")
@@ -315,10 +365,7 @@ def _read(average: nn.Module, shape: tuple[int, ...]) -> Tensor:
     value = Answer(written.fget)(average) if isinstance(written, property) else Answer(lambda: average.value)()
     if callable(value) and not isinstance(value, Tensor):
         raise Mistake("value is a method of your module; it is to be a property.", "Write @property above it.")
-    if isinstance(value, int | float):
-        value = torch.tensor(float(value))
-    if not isinstance(value, Tensor):
-        raise Mistake(f"value is {kind(value)}; a tensor is asked for.")
+    (value,) = tensor(value)
     if value.shape != shape:
         raise Mistake(f"value has shape {tuple(value.shape)}; for these values it is {shape}.")
     if not bool(value.isfinite().all()):
@@ -348,33 +395,35 @@ def _explain_debiased(got: Tensor, seen: list[Tensor], g: float) -> None:
     for step, value in enumerate(seen, start=1):
         from_first = g * from_first + (1 - g) * value.double()
         stored = (g * stored + (1 - g) * value.double()) / (1 - g**step)
-    known: dict[str, Candidate | list[Candidate]] = {
-        "No correction: the average starts at 0, and after t updates it is too small by 1 - γ^t.": hidden,
-        SWAPPED: [_hidden(seen, 1 - g) / (1 - (1 - g) ** t), _hidden(seen, 1 - g) / (1 - g**t)],
-        "γ and 1 - γ are swapped, and there is no correction.": _hidden(seen, 1 - g),
-        "You correct the average that you keep, so it is corrected again and again."
-        "\nKeep the uncorrected one; correct what you return.": stored,
-        "You start from the first value. It then keeps the weight γ^t, more than any other; here the "
-        "average starts at 0 and is corrected.": from_first,
-        "Your count of updates is one ahead.\nAfter the first update the divisor is 1 - γ.": hidden
-        / (1 - g ** (t + 1)),
-        "You divide by 1 - γ after every update; after t of them it is 1 - γ^t.": hidden / (1 - g),
-        "This is the plain mean of all values: nothing is forgotten.": sum(seen) / t,
-    }
-    if t > 1:
-        known["Your count of updates is one behind.\nCount first, then divide."] = hidden / (1 - g ** (t - 1))
-        known["This is the last value; the ones before are forgotten."] = seen[-1]
-    _meant(got, known, 1e-4)
+    meant(
+        got,
+        {
+            "No correction: the average starts at 0, and after t updates it is too small by 1 - γ^t.": hidden,
+            SWAPPED: (_hidden(seen, 1 - g) / (1 - (1 - g) ** t), _hidden(seen, 1 - g) / (1 - g**t)),
+            "γ and 1 - γ are swapped, and there is no correction.": _hidden(seen, 1 - g),
+            "You correct the average that you keep, so it is corrected again and again."
+            "\nKeep the uncorrected one; correct what you return.": stored,
+            "You start from the first value. It then keeps the weight γ^t, more than any other; here the "
+            "average starts at 0 and is corrected.": from_first,
+            "Your count of updates is one ahead.\nAfter the first update the divisor is 1 - γ.": hidden
+            / (1 - g ** (t + 1)),
+            "You divide by 1 - γ after every update; after t of them it is 1 - γ^t.": hidden / (1 - g),
+            "This is the plain mean of all values: nothing is forgotten.": sum(seen) / t,
+            "Your count of updates is one behind.\nCount first, then divide.": hidden / (1 - g ** (t - 1))
+            if t == 2
+            else math.nan,
+            "This is the last value; the ones before are forgotten.": seen[-1],
+        },
+        1e-4,
+    )
     raise Mistake(
         f"After update {t} the value is not the weighted mean in which a value seen s updates ago has weight γ^s.",
         "Two things are kept, the average that started at 0 and the number of updates.",
     )
 
 
-def _judge_round_trip(
-    answer: Answer, average: nn.Module, seen: list[Tensor], decay: float, shape: tuple[int, ...]
-) -> None:
-    fresh = _module(answer, decay, shape)
+def _judge_round_trip(answer: Answer, average: nn.Module, seen: list[Tensor], g: float, shape: tuple[int, ...]) -> None:
+    fresh = _module(answer, g, shape)
     _load(fresh, average)
     lost = (
         "After a round trip through state_dict the average is another one: the number of updates is not saved. A "
@@ -384,14 +433,13 @@ def _judge_round_trip(
         after_loading = _read(fresh, shape)
     except Mistake as mistake:
         raise Mistake(*lost.split("\n")) from mistake
-    value = torch.randn(shape) + 7
+    value = seen[0].abs().amax() * (torch.randn(shape) + 7)
     _take(fresh, value)
-    got, right = _read(fresh, shape), _debiased([*seen, value], decay)
-    loaded = torch.allclose(after_loading.double(), _debiased(seen, decay), rtol=1e-4, atol=1e-5)
-    if loaded and torch.allclose(got.double(), right, rtol=1e-4, atol=1e-5):
+    got, t = _read(fresh, shape), len(seen)
+    loaded = agree(after_loading.double(), _debiased(seen, g), 5e-4)
+    if loaded and agree(got.double(), _debiased([*seen, value], g), 5e-4):
         return
-    g, t = decay, len(seen)
-    _meant(
+    meant(
         got,
         {
             lost: _hidden([*seen, value], g) / (1 - g) if g else math.nan,
@@ -426,57 +474,84 @@ def _load(fresh: nn.Module, saved: nn.Module) -> None:
 # The first step
 
 
-@exercise(points=2)
-def codebook_after_first_step(answer: Answer) -> None:
-    """Judge ``codebook_after_first_step(init, n, num_codes, decay, eps)``: how much longer an unchosen code gets."""
-    for n, size, g, eps in ((50, 8, 0.9, 0.02), (20, 3, 0.6, 0.1), (300, 64, 0.99, 1e-5)):
-        batch, both = (1 - g) * n, (1 - g) * n + g * size
+def _length(N: float, m: float, total: float, size: int, eps: float) -> float:
+    """Return the length of a code with count N and sum m, where all counts together are ``total``."""
+    return m * (total + size * eps) / ((N + eps) * total)
 
-        def length(N: float, m: float, total: float, size: int = size, eps: float = eps) -> float:
-            return m * (total + size * eps) / ((N + eps) * total)
 
-        got = answer.number("count zero", n, size, g, eps)
-        if not close(got, length(0, g, batch)):
-            known: dict[str, Candidate | list[Candidate]] = {
-                "the sum m fades by γ in this step too, also for a code that nothing chose.": length(0, 1, batch),
-                "the batch enters the counts with weight 1 - γ, so their total is (1 - γ) n.": length(0, g, n),
-                "near, but the smoothed count of an empty code is not exactly eps.\nPut a count of 0 into the formula "
-                "of the smoothing; the total n there is that of all counts.": g / eps,
-                "the sum fades by γ, and the smoothed count is not exactly eps.": 1 / eps,
-                "γ and 1 - γ are swapped. The old sum keeps the weight γ.": length(0, 1 - g, batch),
-                "all counts start at 0 here, so the total is that of the batch alone.": length(0, g, both),
-                "the smoothed count lacks its last factor, the total.": g * (batch + size * eps) / eps,
-                "you leave the code in place, but its sum is divided by almost nothing.": 1.0,
-                "the sum starts at the code, not at 0.": 0.0,
-                "the sum fades by γ, but what is it divided by?": g,
-            }
-            _meant(got, {f"count zero: {text}": value for text, value in known.items()})
-            raise Mistake(
-                "count zero: this is not the new length over the old one.",
-                "Write down the code's new N (it is 0), its new m, and the smoothed count of all codes together.",
-            )
-        got = answer.number("consistent", n, size, g, eps)
-        if not close(got, length(g, g, both), 1e-4):
-            known = {
-                "almost. The smoothing moves the code a little; it is part of the update.": 1.0,
-                "the count fades by γ as well as the sum.": g,
-                "you smooth with N + eps alone; the formula also keeps the total.": g / (g + eps),
-                "the old counts, 1 each, have their part in the total too.\nThey have faded.": length(g, g, batch),
-                "in the total, old counts weigh γ and those of the batch 1 - γ.": length(g, g, size + n),
-                "the code's own count has faded to γ by then.": length(1, g, both),
-                "the sum fades by γ as well as the count.": length(g, 1, both),
-                "this is the state before the update; count and sum fade by γ.": 1 / (1 + eps),
-            }
-            _meant(got, {f"consistent: {text}": value for text, value in known.items()})
-            raise Mistake(
-                "consistent: this is not the new length over the old one.",
-                "Its new N is γ and its new m is γ times the code; the total holds the counts of all codes.",
-            )
-        got = answer.number("both zero", n, size, g, eps)
-        if close(got, 1.0):
-            raise Mistake("both zero: you leave the code in place. Here nothing guards it, and its sum is 0.")
-        if not close(got, 0.0):
-            raise Mistake("both zero: this is not the new length over the old one.", "What is 0 over a tiny number?")
+def _first_step(init: str, n: int, K: int, g: float, eps: float) -> float:
+    N, m = {"both zero": (0, 0), "count zero": (0, 1), "consistent": (1, 1)}[init]
+    return _length(g * N, g * m, g * N * K + (1 - g) * n, K, eps)
+
+
+codebook_after_first_step = Task(
+    _first_step,
+    name="codebook_after_first_step",
+    points=2,
+    otherwise=lambda got, init, *_: f"{init}: {got:.5g} is not the new length over the old one.",
+    hint="Write down the code's new N, its new m, and the smoothed count of all codes together.",
+)
+
+
+@codebook_after_first_step.inputs
+def _starts() -> Iterator[tuple[str, int, int, float, float]]:
+    for case in (
+        (50, 8, 0.9, 0.02),
+        (20, 3, 0.6, 0.1),
+        (300, 64, 0.99, 1e-5),
+        (1, 2, 0.9999, 0.5),
+        (4000, 30, 0.05, 7.0),
+    ):
+        yield from ((init, *case) for init in ("count zero", "consistent", "both zero"))
+
+
+def _only(init: str, function: Callable) -> Callable:
+    """Return a mistake of n, K, γ and eps that is made for one start."""
+    return lambda at, *rest: function(*rest) if at == init else _first_step(at, *rest)
+
+
+_COUNT_ZERO = {
+    "the sum m fades by γ in this step too, also for a code that nothing chose.": lambda n, K, g, eps: _length(
+        0, 1, (1 - g) * n, K, eps
+    ),
+    "the batch enters the counts with weight 1 - γ, so their total is (1 - γ) n.": lambda n, K, g, eps: _length(
+        0, g, n, K, eps
+    ),
+    "near, but the smoothed count of an empty code is not exactly eps.\nPut a count of 0 into the formula of the "
+    "smoothing; the total n there is that of all counts.": lambda n, K, g, eps: g / eps,
+    "the sum fades by γ, and the smoothed count is not exactly eps.": lambda n, K, g, eps: 1 / eps,
+    "γ and 1 - γ are swapped. The old sum keeps the weight γ.": lambda n, K, g, eps: _length(
+        0, 1 - g, (1 - g) * n, K, eps
+    ),
+    "all counts start at 0 here, so the total is that of the batch alone.": lambda n, K, g, eps: _length(
+        0, g, (1 - g) * n + g * K, K, eps
+    ),
+    "the smoothed count lacks its last factor, the total.": lambda n, K, g, eps: g * ((1 - g) * n + K * eps) / eps,
+    "you leave the code in place, but its sum is divided by almost nothing.": lambda n, K, g, eps: 1.0,
+    "the sum starts at the code, not at 0.": lambda n, K, g, eps: 0.0,
+    "the sum fades by γ, but what is it divided by?": lambda n, K, g, eps: g,
+}
+_CONSISTENT = {
+    "almost. The smoothing moves the code a little; it is part of the update.": lambda n, K, g, eps: 1.0,
+    "the count fades by γ as well as the sum.": lambda n, K, g, eps: g,
+    "you smooth with N + eps alone; the formula also keeps the total.": lambda n, K, g, eps: g / (g + eps),
+    "the old counts, 1 each, have their part in the total too.\nThey have faded.": lambda n, K, g, eps: _length(
+        g, g, (1 - g) * n, K, eps
+    ),
+    "in the total, old counts weigh γ and those of the batch 1 - γ.": lambda n, K, g, eps: _length(g, g, K + n, K, eps),
+    "the code's own count has faded to γ by then.": lambda n, K, g, eps: _length(1, g, (1 - g) * n + g * K, K, eps),
+    "the sum fades by γ as well as the count.": lambda n, K, g, eps: _length(g, 1, (1 - g) * n + g * K, K, eps),
+    "this is the state before the update; count and sum fade by γ.": lambda n, K, g, eps: 1 / (1 + eps),
+}
+codebook_after_first_step.mistakes(
+    {f"count zero: {text}": _only("count zero", function) for text, function in _COUNT_ZERO.items()}
+    | {f"consistent: {text}": _only("consistent", function) for text, function in _CONSISTENT.items()}
+    | {
+        "both zero: you leave the code in place. Here nothing guards it, and its sum is 0.": _only(
+            "both zero", lambda *_: 1.0
+        )
+    }
+)
 
 
 # The layer
@@ -485,19 +560,20 @@ def codebook_after_first_step(answer: Answer) -> None:
 @exercise(points=4)
 def EMAQuantizer(answer: Answer) -> None:
     """Judge ``EMAQuantizer(num_codes, code_dim, beta, decay, eps)``: the whole layer."""
-    for shape, num_codes, beta, decay, eps in (
-        ((2, 3, 4, 6), 29, 0.4, 0.8, 0.3),
-        ((3, 2, 5, 1), 7, 0.25, 0.6, 1e-5),
-        ((1, 2, 1, 1), 1, 0.25, 0.9, 1e-5),
+    for shape, num_codes, beta, decay, eps, scale, updates in (
+        ((2, 3, 4, 6), 29, 0.4, 0.8, 0.3, 1, 3),
+        ((3, 2, 5, 1), 7, 0.25, 0.6, 1e-5, 30, 11),
+        ((1, 2, 1, 1), 1, 0.25, 0.9, 1e-5, 1, 1),
+        ((2, 2, 3, 4), 3, 0.9, 0.9999, 0.01, 1, 2),
     ):
         options = (num_codes, shape[1], beta, decay, eps)
         layer = _module(answer, *options).train()
         _judge_codes(layer, num_codes, shape)
         start = layer.codebook.detach().clone()
-        first = torch.randn(shape).mul(0.7).add(0.3).requires_grad_()
+        first = (scale * (0.7 * torch.randn(shape) + 0.3)).requires_grad_()
         indices = _judge_forward(layer, first, beta)
         _judge_first_update(layer, start, first, indices, decay, eps)
-        later = [torch.randn(shape) + step for step in range(3)]
+        later = [scale * (torch.randn(shape) + step % 4) for step in range(updates)]
         _judge_later_updates(layer, start, first, indices, later, decay, eps)
         _judge_eval(layer, torch.randn(shape))
         _judge_reload(answer, options, layer, torch.randn(shape) - 1)
@@ -584,7 +660,7 @@ def _judge_forward(layer: nn.Module, z_e: Tensor, beta: float) -> Tensor:
     e_k = before[flat].view(batch, height, width, dim).movedim(-1, 1)
     moved = after[flat].view(batch, height, width, dim).movedim(-1, 1)
     if not torch.allclose(z_q.detach(), e_k, atol=1e-4):
-        _meant(
+        meant(
             z_q,
             {
                 ORDER: moved,
@@ -626,19 +702,23 @@ def _judge_loss(loss: Tensor, z_e: Tensor, e_k: Tensor, moved: Tensor, beta: flo
         return
     late = float((z_e.detach() - moved).square().mean())
     both = "A codebook loss is still there. The running means have taken its place, so only β times commitment is left."
-    known: dict[str, Candidate | list[Candidate]] = {
+    known = {
         ORDER: beta * late,
         f"β is missing. {ORDER}": late,
-        both: [(1 + beta) * commitment, commitment + beta * late, 2 * beta * commitment],
+        both: ((1 + beta) * commitment, commitment + beta * late, 2 * beta * commitment),
         "β is missing: the loss is β times the commitment loss.": commitment,
         "The commitment loss is a mean over all elements; yours is a sum.": beta * commitment * z_e.numel(),
         "The commitment loss is a mean over all elements, the D numbers too.": beta * commitment * z_e.shape[1],
         "β is applied twice.": beta**2 * commitment,
         "Your β is 0.25 whatever beta is.\nUse the argument.": 0.25 * commitment,
+        "The commitment loss is a mean of squares; yours is Huber's, or of absolute differences.": (
+            beta * float(F.smooth_l1_loss(z_e, e_k)),
+            beta * float(F.l1_loss(z_e, e_k)),
+        ),
     }
     if abs(got) < 1e-6:
         raise Mistake("The loss is 0.", "Is it computed with z_q, after straight-through? Take the codes themselves.")
-    _meant(got, known, 1e-4)
+    meant(got, known, 1e-4)
     raise Mistake("The loss is not β times the mean squared distance of the latents from the codes they chose.")
 
 
@@ -661,7 +741,7 @@ def _judge_parts(q: Any, commitment: float, beta: float) -> None:
 
 
 def _judge_gradients(z_q: Tensor, loss: Tensor, z_e: Tensor, e_k: Tensor, beta: float) -> None:
-    weight = torch.randn_like(z_e)
+    weight = 1000 * torch.randn_like(z_e)  # far beyond what anybody would clip gradients to
     found = []
     for value in ((z_q * weight).sum(), loss.sum()):
         try:
@@ -676,11 +756,11 @@ def _judge_gradients(z_q: Tensor, loss: Tensor, z_e: Tensor, e_k: Tensor, beta: 
     through, pulled = found
     if through is None or not bool(through.any()):
         raise Mistake("No gradient gets from z_q back to the encoder.", "Straight-through: value e_k, gradient of z_e.")
-    if not torch.allclose(through, weight, atol=1e-5):
+    if not agree(through, weight, 1e-5):
         raise Mistake("The gradient of z_q is not handed to z_e unchanged.", "Value e_k, gradient of z_e.")
     if pulled is None or not bool(pulled.any()):
         raise Mistake("The commitment loss gives the encoder no gradient.", "Which of its two sides is detached?")
-    if not torch.allclose(pulled, 2 * beta * (z_e.detach() - e_k) / z_e.numel(), rtol=1e-3, atol=1e-6):
+    if not agree(pulled, 2 * beta * (z_e.detach() - e_k) / z_e.numel(), 1e-3):
         raise Mistake("The gradient of the loss with respect to z_e is not that of β times a mean square.")
 
 
@@ -689,7 +769,7 @@ def _judge_first_update(layer: nn.Module, start: Tensor, z_e: Tensor, indices: T
     count, added = _sums(_rows(z_e), indices, size)
     N, m = g + (1 - g) * count, g * start + (1 - g) * added
     right = m / smoothed(N, eps)[:, None]
-    if torch.allclose(got, right, rtol=1e-3, atol=1e-4):
+    if agree(got, right, 2e-5):
         return
     present, mean = (count > 0)[:, None], added / count.clamp(min=1)[:, None]
     fresh, faded = (1 - g) * count, g * start + (1 - g) * mean
@@ -699,7 +779,7 @@ def _judge_first_update(layer: nn.Module, start: Tensor, z_e: Tensor, indices: T
         "You average the means of the cells: a batch with one latent counts as much as a batch with a hundred."
         "\nKeep a running count and a running sum, and divide one by the other."
     )
-    _meant(
+    meant(
         got,
         {
             "The codebook does not move in train mode.\nDoes the update write into self.codebook?": start,
@@ -712,15 +792,19 @@ def _judge_first_update(layer: nn.Module, start: Tensor, z_e: Tensor, indices: T
             "Your counts and sums start at 0, so the codes' first places are forgotten at the first "
             "latent.\nStart from a count of 1 and a sum equal to the code.": torch.where(present, zero, start),
             SWAPPED: (g * added + (1 - g) * start) / smoothed(g * count + 1 - g, eps)[:, None],
-            means: [
+            means: (
                 faded,
                 torch.where(present, faded, start),
                 (g * start + (1 - g) * mean) / smoothed(N, eps)[:, None],
-            ],
+            ),
             "Codes that no latent chose are skipped. Let their count and sum fade as well.": torch.where(
                 present, right, start
             ),
-            "The counts are not smoothed: eps has no effect.\nDivide by the smoothed counts.": m / N[:, None],
+            "The counts are not smoothed with eps: it has no effect, or you take 1e-5 whatever eps is."
+            "\nUse the argument, and divide by the smoothed counts.": m / N[:, None],
+            "Your eps is the same whatever eps is.\nUse the argument.": tuple(
+                m / smoothed(N, fixed)[:, None] for fixed in (1e-3, 1e-2, 0.1, 1.0)
+            ),
             "The counts get eps, but their total is not kept.\nSee laplace_smooth.": m / (N + eps)[:, None],
             "You divide by smoothed shares; by smoothed counts is asked for.\nWhat turns a share into a count?": m
             / ((N + eps) / (N.sum() + size * eps))[:, None],
@@ -755,21 +839,21 @@ def _judge_later_updates(
 
     for name in states:
         follow(name, _rows(first), indices)
-    for z_e in later:
+    for number, z_e in enumerate(later, start=2):
         _, chosen, _ = _fields(Answer(layer)(z_e))
         rows, chosen, got = _rows(z_e), chosen.reshape(-1).long(), layer.codebook.detach().clone()
         count, added = _sums(rows, chosen, size)
         right, stored = follow("right", rows, chosen), follow("stored", rows, chosen)
-        if not torch.allclose(got, right, rtol=1e-2, atol=1e-3):
+        if not agree(got, right, 1e-4):
             alone = (g * codes + (1 - g) * added) / smoothed(g + (1 - g) * count, eps)[:, None]
-            _meant(
+            meant(
                 got,
                 {
                     "The first update is right, but the smoothed counts are stored back, so every batch smooths them "
                     "again.\nSmooth when you divide; keep the count as it is.": stored,
                     "The first update is right, but the second one starts from a count of 1 again: nothing is "
                     "remembered.\nWrite the new count and the new sum back into the buffers.": alone,
-                    "The codebook moves at the first batch only.": codes,
+                    f"From batch number {number} on the codebook does not move.": codes,
                 },
                 1e-3,
             )

@@ -1,161 +1,150 @@
 """Checks of notebook 07: perplexity, codes used by a stream, k-means++ seeds, restarts that last."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.special import entr
 
 from vqvae_course import metrics
-from vqvae_course.checks.answer import Answer, Mistake, close, recognise
+from vqvae_course.checks.answer import Answer, Mistake, close
+from vqvae_course.checks.read import number, tensor, tensors
 from vqvae_course.checks.report import exercise
+from vqvae_course.checks.task import Task, agree
+
+# perplexity
+
+perplexity = Task(
+    metrics.perplexity,
+    points=2,
+    tolerance=2e-4,
+    otherwise=lambda got, indices, K: f"For these {indices.numel()} indices the perplexity is not {got:.4g}.",
+    hint="Try it on the example by hand, eight positions with shares 1/2, 1/4, 1/8 and 1/8, and compare every step.",
+)
 
 
-@exercise(points=2)
-def perplexity(answer: Answer) -> None:
-    """Judge ``perplexity(indices, num_codes)``: exp of the entropy of all indices together."""
-    for shape, num_codes in (((4, 3, 5), 7), ((83,), 11), ((2, 5, 3, 4), 9)):
-        indices = _uneven_indices(shape, num_codes)
-        right = float(metrics.perplexity(indices, num_codes))
-        got = answer.number(indices, num_codes)
-        if not close(got, right):
-            _explain_perplexity(got, indices, num_codes)
-    for indices, num_codes in ((torch.zeros(3, 2, 4, dtype=torch.int64), 1), (torch.tensor([4]), 6)):
-        got = answer.number(indices, num_codes)
-        if not close(got, 1):
-            raise Mistake(
-                f"With K = {num_codes} and only one code in use the perplexity is 1; yours is {got:.4g}.",
-                "The entropy of a certain event is 0. Is anything added to the shares?",
-            )
+@perplexity.inputs
+def _index_sets() -> Iterator[tuple[Tensor, int]]:
+    """Draw sets in which the last code is unused, the first, or neither; one code alone, and all alike."""
+    yield _uneven_indices((4, 3, 5), 6), 7
+    yield _uneven_indices((2, 5, 3, 4), 8) + 1, 9
+    yield _uneven_indices((83,), 10), 11
+    yield _uneven_indices((3, 4, 7), 6), 6
+    yield torch.zeros(3, 2, 4, dtype=torch.int64), 1
+    yield from ((torch.tensor([index]), 6) for index in (4, 0, 5))
+    yield torch.arange(40).repeat(3).view(2, 6, 10), 40
 
 
-def _uneven_indices(shape: tuple[int, ...], num_codes: int) -> Tensor:
-    """Draw indices of unequal shares, with an unused code, and a first part unlike the rest."""
-    weights = 1 / torch.arange(1.0, num_codes)  # the last code is never chosen
-    indices = torch.multinomial(weights, math.prod(shape), replacement=True).view(shape)
+def _uneven_indices(shape: tuple[int, ...], used: int) -> Tensor:
+    """Draw indices of unequal shares, with a first part unlike the rest."""
+    indices = torch.multinomial(1 / torch.arange(1.0, used + 1), math.prod(shape), replacement=True).view(shape)
     part = indices[0] if len(shape) > 1 else indices[: shape[0] // 3]
     part.clamp_(max=1)
     indices.view(-1)[:3] = torch.arange(3)
+    indices.view(-1)[-1] = used - 1
     return indices
 
 
-def _exp_entropy(weights: Tensor) -> Tensor:
-    return torch.special.entr(weights / weights.sum(dim=-1, keepdim=True)).sum(dim=-1).exp()
+def _statistics(indices: Tensor, K: int) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
+    """Return the indices, their counts, shares and entropy in nats, and K."""
+    counts = metrics.code_counts(indices, K).double()
+    share = counts / counts.sum()
+    return indices, counts, share, entr(share).sum(), K
 
 
-def _explain_perplexity(got: float, indices: Tensor, num_codes: int) -> None:
-    counts = metrics.code_counts(indices, num_codes).double()
-    n, share = counts.sum(), counts / counts.sum()
-    nats = torch.special.entr(share).sum()
-    bits, tens = nats / math.log(2), nats / math.log(10)
-    used = share[share > 0]
-    pieces = _parts(indices)
-    each = {name: _exp_entropy(_counts_of(parts, num_codes)) for name, parts in pieces.items()}
-    one_hot = torch.nn.functional.one_hot(indices, num_codes).double()
-    place = torch.special.entr(one_hot.mean(dim=0)) if indices.ndim > 1 else one_hot.new_full((1, 1), math.nan)
-    together = "Count all indices together first; entropy and exponential come once, at the end."
-    known = [
-        (value, "This is the entropy; the perplexity is its exponential.", "Which number of equal shares has it?")
-        for value in (nats, bits)
-    ]
-    known += [
-        (
-            value,
-            "Two bases are mixed: an entropy in nats (natural logarithm) goes with exp, one in bits (log2) with 2**H.",
-            "Use the same base on the way in and on the way out.",
-        )
-        for value in (2**nats, bits.exp(), 10**nats, tens.exp(), 2**tens, 10**bits)
-    ]
-    known += [((-nats).exp(), "The sign of the entropy is wrong: -p log p is positive for shares below 1.", "")]
-    known += [
-        (
-            torch.ones(()),
-            "Your result is 1, as if one code did everything.",
-            "Shares are counts divided by their sum: no whole-number division, no softmax.",
+def _each(parts: Tensor, K: int) -> Tensor:
+    """Return the entropy of each row of indices."""
+    return entr(F.one_hot(parts, K).double().mean(dim=1)).sum(dim=1)
+
+
+_PARTS = {
+    "per image": lambda i: i.reshape(len(i), -1),
+    "at each position over the batch": lambda i: i.reshape(len(i), -1).T,
+    "per row of the map": lambda i: i.reshape(-1, i.shape[-1]),
+    "per column": lambda i: i.movedim(-1, 0).reshape(i.shape[-1], -1),
+}
+_TOGETHER = "\nCount all indices together first; entropy and exponential come once, at the end."
+_AXIS = "The mean is taken over the wrong axis: "
+_LOG2, _LOG10 = math.log(2), math.log(10)
+
+perplexity.mistakes(
+    {
+        "This is the entropy; the perplexity is its exponential.\nWhich number of equal shares has it?": (
+            lambda i, n, p, H, K: H,
+            lambda i, n, p, H, K: H / _LOG2,
         ),
-        (
-            _exp_entropy(counts.softmax(dim=0)),
-            "A softmax of the counts is not the shares: it turns counts into powers of e.",
-            "Divide each count by their sum.",
+        "Two bases are mixed: an entropy in nats (natural logarithm) goes with exp, one in bits (log2) with 2**H."
+        "\nUse the same base on the way in and on the way out.": (
+            lambda i, n, p, H, K: 2**H,
+            lambda i, n, p, H, K: (H / _LOG2).exp(),
+            lambda i, n, p, H, K: 10**H,
+            lambda i, n, p, H, K: (H / _LOG10).exp(),
+            lambda i, n, p, H, K: 2 ** (H / _LOG10),
+            lambda i, n, p, H, K: 10 ** (H / _LOG2),
         ),
-    ]
-    for name, perplexities in each.items():
-        known += [
-            (
-                perplexities.mean(),
-                f"You compute a perplexity {name} and average those. That says how varied each part is, not how many "
-                "codes are in use.",
-                together,
-            ),
-            (
-                perplexities.log().mean().exp(),
-                f"You average the entropies taken {name}. Their mean is at most the entropy of all indices together.",
-                together,
-            ),
-        ]
-    for perplexities in [each["per image"]] if each else []:
-        known += [
-            (part, "This is the perplexity of a part of the indices, such as the first image.", together)
-            for part in (perplexities[0], perplexities[-1])
-        ]
-    axis = "The mean is taken over the wrong axis: "
-    known += [
-        (
-            (n / num_codes * math.log(num_codes)).exp(),
-            axis + "averaging a one-hot vector over its K entries always gives 1/K.",
-            "One share per code: average over all positions.",
+        "The sign of the entropy is wrong: -p log p is positive for shares below 1.": lambda i, n, p, H, K: (-H).exp(),
+        "Your result is 1, as if one code did everything.\nShares are counts divided by their sum: no whole-number "
+        "division, no softmax.": lambda i, n, p, H, K: 1.0,
+        "A softmax of the counts is not the shares: it turns counts into powers of e.\nDivide each count by their "
+        "sum.": lambda i, n, p, H, K: entr(n.softmax(0)).sum().exp(),
+    }
+    | {
+        text.format(name) + _TOGETHER: (lambda i, n, p, H, K, cut=cut, mean=mean: mean(_each(cut(i), K)))
+        for name, cut in _PARTS.items()
+        for text, mean in {
+            "You compute a perplexity {} and average those. That says how varied each part is, not how many codes are "
+            "in use.": lambda entropies: entropies.exp().mean(),
+            "You average the entropies taken {}. Their mean is at most the entropy of all indices "
+            "together.": lambda entropies: entropies.mean().exp(),
+        }.items()
+    }
+    | {
+        "This is the perplexity of a part of the indices, such as the first image." + _TOGETHER: (
+            lambda i, n, p, H, K: _each(_PARTS["per image"](i), K)[0].exp(),
+            lambda i, n, p, H, K: _each(_PARTS["per image"](i), K)[-1].exp(),
         ),
-        (
-            place.sum().exp(),
-            axis + "over the batch only, so that every place of the map has shares of its own.",
-            together,
+        _AXIS + "averaging a one-hot vector over its K entries always gives 1/K.\nOne share per code: average over all "
+        "positions.": lambda i, n, p, H, K: (n.sum() / K * math.log(K)).exp(),
+        _AXIS + "over the batch only, so that every place of the map has shares of its own." + _TOGETHER: (
+            lambda i, n, p, H, K: entr(F.one_hot(i, K).double().mean(dim=0)).sum().exp()
         ),
-        (
-            torch.tensor(float(len(used))),
-            "You count the codes that appear at all. In a perplexity a rare code counts less than a common one.",
-            "",
+        "You count the codes that appear at all. In a perplexity a rare code counts less than a common "
+        "one.": lambda i, n, p, H, K: (n > 0).sum(),
+        "This is 1/Σp², another effective number, made from squares. The perplexity is made from the "
+        "entropy.": lambda i, n, p, H, K: 1 / p.square().sum(),
+        "You divide by K. The perplexity is a number of codes, not a fraction.": lambda i, n, p, H, K: H.exp() / K,
+        "You divide the entropy by log K. The perplexity is a number of codes.": lambda i, n, p, H, K: H / math.log(K),
+        "You average log(1/p) over the codes as if all were equally common; each has its share p as "
+        "weight.": lambda i, n, p, H, K: (1 / p[p > 0]).log().mean().exp(),
+        "The shares already sum to 1; a softmax of them is another distribution.": lambda i, n, p, H, K: (
+            entr(p.softmax(0)).sum().exp()
         ),
-        (
-            1 / share.square().sum(),
-            "This is 1/Σp², another effective number, made from squares. The perplexity is made from the entropy.",
-            "",
+        "Something is added to every count: a code that is never chosen has share 0 and contributes nothing.\nLeave "
+        "the zeros out of the sum instead.": lambda i, n, p, H, K: entr((n + 1) / (n + 1).sum()).sum().exp(),
+        "The counts are divided by K. Shares sum to 1: divide by the number of indices.": lambda i, n, p, H, K: (
+            entr(n / K).sum().exp()
         ),
-        (nats.exp() / num_codes, "You divide by K. The perplexity is a number of codes, not a fraction.", ""),
-        (nats / math.log(num_codes), "You divide the entropy by log K. The perplexity is a number of codes.", ""),
-        (
-            (1 / used).log().mean().exp(),
-            "You average log(1/p) over the codes as if all were equally common; each has its share p as weight.",
-            "",
+        "The counts are divided by len(indices), the number of images; each has many positions.\nDivide by the number "
+        "of indices.": lambda i, n, p, H, K: entr(n / len(i)).sum().exp(),
+        "You look at the most common code only." + _TOGETHER: lambda i, n, p, H, K: 1 / p.max(),
+        "You answer K, which is reached only if all codes are equally common.": lambda i, n, p, H, K: K,
+        "You take the mean of -p log p over the codes; an entropy is their sum.\nThe weights are in the p "
+        "already.": lambda i, n, p, H, K: entr(p).mean().exp(),
+        "The first code is left out; index 0 is a code like any other.": lambda i, n, p, H, K: entr(p[1:]).sum().exp(),
+        "The last code is left out; index K - 1 is a code like any other.": lambda i, n, p, H, K: (
+            entr(p[:-1]).sum().exp()
         ),
-        (
-            _exp_entropy(share.softmax(dim=0)),
-            "The shares already sum to 1; a softmax of them is another distribution.",
-            "",
-        ),
-        (
-            _exp_entropy(counts + 1),
-            "Something is added to every count: a code that is never chosen has share 0 and contributes nothing.",
-            "Leave the zeros out of the sum instead.",
-        ),
-        (
-            torch.special.entr(counts / num_codes).sum().exp(),
-            "The counts are divided by K. Shares sum to 1: divide by the number of indices.",
-            "",
-        ),
-        (
-            torch.special.entr(counts / len(indices)).sum().exp(),
-            "The counts are divided by len(indices), the number of images; each has many positions.",
-            "Divide by the number of indices.",
-        ),
-        (1 / share.max(), "You look at the most common code only.", together),
-        (torch.tensor(float(num_codes)), "You answer K, which is reached only if all codes are equally common.", ""),
-        (
-            torch.special.entr(share).mean().exp(),
-            "You take the mean of -p log p over the codes; an entropy is their sum.",
-            "The weights are in the p already.",
-        ),
-    ]
-    recognise(got, known)
+    },
+    of=_statistics,
+)
+
+
+@perplexity.unless
+def _out_of_range(got: float, indices: Tensor, num_codes: int) -> None:
+    if not math.isfinite(got):
+        raise Mistake(f"Your function returns {got}.", "Is there a division by zero, or the logarithm of zero?")
     if got < 1e-6:
         raise Mistake(
             f"Your result is {got:.3g}; a perplexity is at least 1.",
@@ -166,223 +155,269 @@ def _explain_perplexity(got: float, indices: Tensor, num_codes: int) -> None:
             f"A perplexity of {num_codes} codes lies between 1 and {num_codes}; yours is {got:.4g}.",
             "Counts, shares that sum to 1, entropy, exponential: which of them is out of its range?",
         )
-    raise Mistake(
-        f"For these {indices.numel()} indices the perplexity is not {got:.4g}.",
-        "Try it on the example by hand, eight positions with shares 1/2, 1/4, 1/8 and 1/8, and compare every step.",
-    )
-
-
-def _parts(indices: Tensor) -> dict[str, Tensor]:
-    """Return the ways of cutting indices into parts: name to (parts, positions)."""
-    if indices.ndim == 1:
-        return {}
-    last = indices.movedim(-1, 0).flatten(1)
-    return {
-        "per image": indices.flatten(1),
-        "at each position over the batch": indices.flatten(1).T,
-        "per row of the map": indices.flatten(0, -2),
-        "per column": last,
-    }
-
-
-def _counts_of(parts: Tensor, num_codes: int) -> Tensor:
-    return torch.nn.functional.one_hot(parts, num_codes).sum(dim=1).double()
-
-
-@exercise(points=1)
-def codebook_usage(answer: Answer) -> None:
-    """Judge ``codebook_usage(stream, num_codes)``: codes that appear anywhere in a stream."""
-    num_codes = 31
-    batches, right = _overlapping_batches(num_codes)
-    got = answer.number(batches, num_codes)
-    if got != right:
-        _explain_usage(got, right, batches, num_codes)
-    once = "The stream may be a generator, which can be run through only once and has no length."
-    got = _in_case("For a generator instead of a list: ", answer, (b for b in batches), num_codes, hint=once)
-    if got != right:
+    if len(indices.unique()) == 1:
         raise Mistake(
-            f"For a list of batches you find {right} codes, for a generator of the same batches {got:g}.", once
+            f"With K = {num_codes} and only one code in use the perplexity is 1; yours is {got:.4g}.",
+            "The entropy of a certain event is 0. Is anything added to the shares?",
         )
-    got = _in_case("For an empty stream: ", answer, [], num_codes, hint="What is the count before the first batch?")
-    if got != 0:
-        raise Mistake(f"An empty stream uses no code; you find {got:g}.")
-    got = answer.number(iter([torch.zeros(2, 3, dtype=torch.int64)] * 2), 1)
-    if got != 1:
-        raise Mistake(f"With K = 1, two batches of index 0 use 1 code; you find {got:g}.")
 
 
-def _overlapping_batches(num_codes: int) -> tuple[list[Tensor], int]:
-    """Draw three batches of different shapes that use 7, 9 and 3 codes, 14 together, one of them only once."""
-    names = 1 + torch.randperm(num_codes - 2)  # the first and the last code are never used
-    parts = (((3, 2, 5), names[:7]), ((3, 2, 5), names[3:12]), ((1, 2, 5), names[11:14]))
+# codebook_usage
+
+_UNION = "A code counts once, in whichever batch it appears. What must be remembered from batch to batch?"
+_ONCE = "The stream may be a generator, which can be run through only once and has no length."
+
+codebook_usage = Task(
+    lambda stream, num_codes: len({index for batch in stream for index in batch.flatten().tolist()}),
+    name="codebook_usage",
+    points=1,
+    otherwise=lambda got, stream, K: (
+        f"In these {len(stream)} batches {got:g} is not the number of codes in use."
+        if stream
+        else f"An empty stream uses no code; you find {got:g}."
+    ),
+    hint=_UNION,
+)
+
+
+@codebook_usage.inputs
+def _streams() -> Iterator[tuple[list[Tensor], int]]:
+    for first, last in ((1, 29), (0, 30), (0, 29), (1, 30)):
+        yield _overlapping_batches(first, last), 31
+    yield [], 31
+    yield [torch.zeros(2, 3, dtype=torch.int64)] * 2, 1
+    yield [torch.tensor([5])], 6
+
+
+def _overlapping_batches(first: int, last: int) -> list[Tensor]:
+    """Draw three batches of different shapes that use 7, 9 and 4 codes, 15 together, one of them only once."""
+    inner = first + 1 + torch.randperm(last - first - 1)
+    names = torch.cat([torch.tensor([first, last])[torch.randperm(2)], inner])
+    parts = (((3, 2, 5), names[:7]), ((3, 2, 5), names[3:12]), ((1, 2, 5), names[11:15]))
     batches = []
     for shape, codes in parts:
         often = codes[:-1]  # twice at least
         more = often[torch.randint(len(often), (math.prod(shape) - len(codes) - len(often),))]
         mixed = torch.cat([codes, often, more])[torch.randperm(math.prod(shape))]
         batches.append(mixed.view(shape))
-    return batches, 14
+    return batches
 
 
-def _in_case(where: str, answer: Answer, stream: Iterable, num_codes: int, hint: str) -> float:
-    try:
-        return answer.number(stream, num_codes)
-    except Mistake as mistake:
-        raise Mistake(where + mistake.message, hint) from mistake
+def _numbers(stream: list[Tensor], K: int) -> tuple[list[int], Tensor, Tensor, int]:
+    """Return how many codes each batch uses, how often each batch uses each code, all indices, and K."""
+    indices = torch.cat([torch.empty(0, dtype=torch.int64), *(batch.flatten() for batch in stream)])
+    counts = torch.stack([metrics.code_counts(batch, K) for batch in stream]) if stream else torch.zeros(0, K)
+    return (counts > 0).sum(dim=1).tolist(), counts, indices, K
 
 
-def _explain_usage(got: float, right: int, batches: list[Tensor], num_codes: int) -> None:
-    each = [metrics.codebook_usage(batch, num_codes) for batch in batches]
-    every = torch.cat([batch.flatten() for batch in batches])
-    counts = torch.stack([metrics.code_counts(batch, num_codes) for batch in batches])
-    union = "A code counts once, in whichever batch it appears. What must be remembered from batch to batch?"
-    values = (
-        (right / num_codes, "This is the share of the codebook that is used; the number of codes is asked for.", ""),
-        (each[-1], "You count the codes of the last batch only: what the batches before used is forgotten.", union),
-        (each[0], "You count the codes of the first batch only.", "Is there a return inside the loop?"),
-        (len(torch.cat([batch.flatten() for batch in batches[:-1]]).unique()), "You leave out the last batch.", union),
-        (sum(each), "You add up the batches' numbers, so a code that appears in two batches counts twice.", union),
-        (
-            sum(each) / len(each),
-            "This is the mean of the batches' numbers. The longer the stream, the more is used.",
-            union,
+def _used(counts: Tensor) -> float:
+    return float((counts.sum(dim=0) > 0).sum())
+
+
+codebook_usage.mistakes(
+    {
+        "This is the share of the codebook that is used; the number of codes is asked for.": lambda each, n, i, K: (
+            _used(n) / K
         ),
-        (max(each), "This is the number of the best single batch.", union),
-        (int((counts > 0).all(dim=0).sum()), "You count the codes that appear in every batch.", union),
-        (num_codes - right, "You count the codes that are not used.", ""),
-        (
-            len(every),
-            "You count positions; each code counts once, however often it is chosen.",
-            "If you collect in a set: two tensors are never the same to it, numbers are.",
+        "You count the codes of the last batch only: what the batches before used is forgotten."
+        f"\n{_UNION}": lambda each, n, i, K: each[-1],
+        "You count the codes of the first batch only.\nIs there a return inside the loop?": lambda each, n, i, K: each[
+            0
+        ],
+        f"You leave out the last batch.\n{_UNION}": lambda each, n, i, K: _used(n[:-1]),
+        "You add up the batches' numbers, so a code that appears in two batches counts twice."
+        f"\n{_UNION}": lambda each, n, i, K: sum(each),
+        "This is the mean of the batches' numbers. The longer the stream, the more is used."
+        f"\n{_UNION}": lambda each, n, i, K: sum(each) / len(each),
+        f"This is the number of the best single batch.\n{_UNION}": lambda each, n, i, K: max(each),
+        f"You count the codes that appear in every batch.\n{_UNION}": lambda each, n, i, K: (n > 0).all(dim=0).sum(),
+        "You count the codes that are not used.": lambda each, n, i, K: K - _used(n),
+        "You count positions; each code counts once, however often it is chosen.\nIf you collect in a set: two tensors "
+        "are never the same to it, numbers are.": lambda each, n, i, K: len(i),
+        f"This is the mean share of the codebook that a batch uses.\n{_UNION}": lambda each, n, i, K: (
+            sum(each) / len(each) / K
         ),
-        (sum(each) / len(each) / num_codes, "This is the mean share of the codebook that a batch uses.", union),
-        (len(batches), "You count the batches.", ""),
-        (
-            int(every.max()) + 1,
-            "You take the largest index for the number of codes; indices below it may be unused.",
-            "",
+        "You count the batches.": lambda each, n, i, K: len(each),
+        "You take the largest index for the number of codes; indices below it may be unused.": lambda each, n, i, K: (
+            i.max() + 1
         ),
-        (
-            float(metrics.perplexity(every, num_codes)),
-            "This is the perplexity; every code that appears counts as 1.",
-            "",
-        ),
-        (int((counts.sum(dim=0) > 1).sum()), "A code that was chosen once is used, too.", ""),
-        (num_codes, "You answer K, whatever was used.", ""),
-    )
-    recognise(got, ((torch.tensor(float(value)), message, hint) for value, message, hint in values))
+        "This is the perplexity; every code that appears counts as 1.": lambda each, n, i, K: metrics.perplexity(i, K),
+        "A code that was chosen once is used, too.": lambda each, n, i, K: (n.sum(dim=0) > 1).sum(),
+        "You answer K, whatever was used.": lambda each, n, i, K: K,
+        "Index 0 is a code like any other; you leave it out.": lambda each, n, i, K: _used(n[:, 1:]),
+        "Index K - 1 is a code like any other; you leave it out.": lambda each, n, i, K: _used(n[:, :-1]),
+    },
+    of=_numbers,
+)
+
+
+@codebook_usage.unless
+def _no_whole_number(got: float, *_: object) -> None:
     if got != round(got):
-        raise Mistake(f"A number of codes is whole; yours is {got:.4g}.", union)
-    raise Mistake(f"In these {len(batches)} batches {got:g} is not the number of codes in use.", union)
+        raise Mistake(f"A number of codes is whole; yours is {got:.4g}.", _UNION)
 
 
-@exercise(points=2)
-def seed_probabilities(answer: Answer) -> None:
-    """Judge ``seed_probabilities(z, seeds)``: each latent's share of the squared error."""
-    for number, dtype in ((4, torch.float32), (1, torch.float32), (3, torch.float64)):
-        z = torch.randn(11, 3, dtype=dtype) * torch.linspace(0.3, 0.8, 11, dtype=dtype)[:, None]
-        elsewhere = 0.7 * torch.randn(3, 3, dtype=dtype)[: number - 1]
-        z[7 : 6 + number] = 0.8 * elsewhere  # so that no seed is the nearest, or the furthest, of all latents
-        seeds = torch.cat([elsewhere, z[5:6]])  # the newest seed is a latent
-        got = answer.tensor(z, seeds, shape=(11,))
-        right = _shares(z, seeds)
-        if torch.allclose(got.detach().double(), right, rtol=1e-3, atol=1e-5):
-            continue
-        _explain_seed_probabilities(got, z, seeds)
+@codebook_usage.fails
+def _empty(mistake: Mistake, stream: list[Tensor], K: int) -> None:
+    if not stream:
+        raise Mistake("For an empty stream: " + mistake.message, "What is the count before the first batch?")
 
 
-def _shares(z: Tensor, seeds: Tensor) -> Tensor:
-    cost = _squared(z, seeds).amin(dim=1)
-    return cost / cost.sum()
+@codebook_usage.further
+def _once_through(answer: Answer) -> None:
+    batches = _overlapping_batches(0, 30)
+    try:
+        (got,) = number(answer((batch for batch in batches), 31))
+    except Mistake as mistake:
+        raise Mistake("For a generator instead of a list: " + mistake.message, _ONCE) from mistake
+    if got != 15:
+        raise Mistake(f"For a list of batches you find 15 codes, for a generator of the same batches {got:g}.", _ONCE)
+
+
+# seed_probabilities
 
 
 def _squared(z: Tensor, seeds: Tensor) -> Tensor:
-    return (z.double()[:, None] - seeds.double()).square().sum(dim=2)
+    return (z[:, None] - seeds).square().sum(dim=2)
 
 
-def _explain_seed_probabilities(got: Tensor, z: Tensor, seeds: Tensor) -> None:
+def _shares(weights: Tensor) -> Tensor:
+    return weights / weights.sum().clamp(min=1e-30)
+
+
+seed_probabilities = Task(
+    lambda z, seeds: _shares(_squared(z, seeds).amin(dim=1)),
+    name="seed_probabilities",
+    points=2,
+    reads=tensor,
+    otherwise="These are not the shares of the squared error.",
+    hint="Take one latent: what does it cost as long as there are only these seeds? And what do all cost together?",
+)
+
+
+@seed_probabilities.inputs
+def _latents() -> Iterator[tuple[Tensor, Tensor]]:
+    for count, dtype, scale, centre in (
+        (4, torch.float32, 1, 0),
+        (1, torch.float32, 1, 0),
+        (3, torch.float64, 1000, 0),
+        (2, torch.float32, 0.01, 0),
+        (3, torch.float32, 1, 1000),
+    ):
+        z = torch.randn(11, 3, dtype=dtype) * torch.linspace(0.3, 0.8, 11, dtype=dtype)[:, None]
+        elsewhere = 0.7 * torch.randn(3, 3, dtype=dtype)[: count - 1]
+        z[7 : 6 + count] = 0.8 * elsewhere  # so that no seed is the nearest, or the furthest, of all latents
+        seeds = torch.cat([elsewhere, z[5:6]])  # the newest seed is a latent
+        yield scale * z + centre, scale * seeds + centre
+
+
+def _distances(z: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
     squared = _squared(z, seeds)
-    cost = squared.amin(dim=1)
-    nearest = "What counts is the distance to the nearest of all seeds: that is the error of a latent now."
-    rules = [
-        (
-            cost.sqrt(),
-            "You use the distances as they are. The error is a square, so a latent weighs its distance squared.",
-            "",
+    return squared, squared.amin(dim=1)
+
+
+def _weights(weights: Callable) -> tuple[Callable, Callable]:
+    """Return what weights lead to, and the weights as they are."""
+    return lambda *a: _shares(weights(*a)), weights
+
+
+_NEAREST = "\nWhat counts is the distance to the nearest of all seeds: that is the error of a latent now."
+_SOFTMAX = "A softmax turns squared distances into powers of e; the probabilities are proportional to them."
+_NEAR = "Latents near a seed are the likeliest in your answer. The next seed should go where the error is."
+
+seed_probabilities.mistakes(
+    {
+        "You use the distances as they are. The error is a square, so a latent weighs its distance squared.": _weights(
+            lambda squared, cost: cost.sqrt()
         ),
-        (cost.square(), "You square twice: the squared distance is squared again.", ""),
-    ]
-    if len(seeds) > 1:  # with one seed these are the right answer
-        for values, root in ((squared, ""), (squared.sqrt(), " Nor is it squared.")):
-            rules += [
-                (values[:, -1], "Only the newest seed is looked at." + root, nearest),
-                (values[:, 0], "Only the first seed is looked at." + root, nearest),
-                (values.sum(dim=1), "The distances to all seeds are added up or averaged." + root, nearest),
-                (
-                    values.amax(dim=1),
-                    "You take the furthest seed of each latent instead of the nearest." + root,
-                    nearest,
-                ),
-            ]
-        rules += [
-            (
-                (z.double() - seeds.double().mean(dim=0)).square().sum(dim=1),
-                "You measure from the mean of the seeds.",
-                nearest,
-            )
-        ]
-    if torch.allclose(got.detach().double() / float(got.sum()), cost / cost.sum(), rtol=1e-3, atol=1e-5):
+        "You square twice: the squared distance is squared again.": _weights(lambda squared, cost: cost.square()),
+    }
+    | {
+        text + root + _NEAREST: _weights(lambda squared, cost, over=over, power=power: over(squared**power))
+        for root, power in (("", 1), (" Nor is it squared.", 0.5))
+        for text, over in {
+            "Only the newest seed is looked at.": lambda d: d[:, -1],
+            "Only the first seed is looked at.": lambda d: d[:, 0],
+            "The distances to all seeds are added up or averaged.": lambda d: d.sum(dim=1),
+            "You take the furthest seed of each latent instead of the nearest.": lambda d: d.amax(dim=1),
+        }.items()
+    }
+    | {
+        "You always take the furthest latent. It may be a single stray one; let each have its share of the "
+        "chance.": lambda squared, cost: (cost == cost.max()).double(),
+        _SOFTMAX + "\nDivide by the sum.": (
+            lambda squared, cost: cost.softmax(0),
+            lambda squared, cost: cost.sqrt().softmax(0),
+        ),
+        _NEAR: (
+            lambda squared, cost: (-cost).softmax(0),
+            lambda squared, cost: (-cost.sqrt()).softmax(0),
+            lambda squared, cost: (1 - _shares(cost)) / (len(cost) - 1),
+        ),
+        "All latents are equally likely in your answer: the seeds play no part.": lambda squared, cost: torch.full_like(
+            cost, 1 / len(cost)
+        ),
+        "Those are the numbers of the nearest seeds, not the distances to them.": _weights(
+            lambda squared, cost: squared.argmin(dim=1).double()
+        ),
+    },
+    of=_distances,
+)
+seed_probabilities.mistakes(
+    {
+        "You measure from the mean of the seeds." + _NEAREST: _weights(
+            lambda z, seeds: (z - seeds.mean(dim=0)).square().sum(dim=1)
+        ),
+        "You add up absolute differences; the squared distance adds up their squares.": (
+            *_weights(lambda z, seeds: (z[:, None] - seeds).abs().sum(dim=2).amin(dim=1)),
+            *_weights(lambda z, seeds: (z[:, None] - seeds).abs().sum(dim=2).amin(dim=1).square()),
+        ),
+    }
+)
+
+
+@seed_probabilities.unless
+def _not_proportional(got: Tensor, z: Tensor, seeds: Tensor) -> None:
+    if got.shape != z.shape[:1] or not bool(got.isfinite().all()):
+        return
+    if float(z.mean()) > 500:  # the last case; the others were right
+        raise Mistake(
+            "Far from the origin your squared distances are rounding errors: large squares that are nearly equal are "
+            "taken from each other.",
+            "Subtract first, then square. Or take the same point off latents and seeds before anything else.",
+        )
+    cost = _squared(z.double(), seeds.double()).amin(dim=1)
+    if agree(_shares(got), _shares(cost), 1e-3):
         raise Mistake("The weights are right, but they do not sum to 1.", "By what are they to be divided?")
-    softmax = "A softmax turns squared distances into powers of e; the probabilities are proportional to them."
-    near = "Latents near a seed are the likeliest in your answer. The next seed should go where the error is."
-    others = [
-        (
-            (cost == cost.max()).double(),
-            "You always take the furthest latent. It may be a single stray one; let each have its share of the chance.",
-            "",
-        ),
-        (cost.softmax(dim=0), softmax, "Divide by the sum."),
-        (cost.sqrt().softmax(dim=0), softmax, "Divide by the sum."),
-        ((-cost).softmax(dim=0), near, ""),
-        ((-cost.sqrt()).softmax(dim=0), near, ""),
-        (
-            torch.full_like(cost, 1 / len(cost)),
-            "All latents are equally likely in your answer: the seeds play no part.",
-            "",
-        ),
-    ]
-    absolute = (z.double()[:, None] - seeds.double()).abs().sum(dim=2).amin(dim=1)
-    euclid = "You add up absolute differences; the squared distance adds up their squares."
-    rules += [
-        (absolute, euclid, ""),
-        (absolute.square(), euclid, ""),
-        (squared.argmin(dim=1).double(), "Those are the numbers of the nearest seeds, not the distances to them.", ""),
-    ]
-    known = [(values / values.sum(), message, hint) for values, message, hint in rules]
-    recognise(got, [*known, *others, *rules])
     if int(got.argmax()) == int(cost.argmin()):
-        raise Mistake(near)
+        raise Mistake(_NEAR)
     if bool((got < 0).any()):
         raise Mistake("Some of your probabilities are negative.", "The square of a distance never is.")
     if not close(float(got.sum()), 1):
         raise Mistake(f"Your probabilities sum to {float(got.sum()):.4g}, not to 1.", "What is the error as a whole?")
-    raise Mistake(
-        "These are not the shares of the squared error.",
-        "Take one latent: what does it cost as long as there are only these seeds? And what do all cost together?",
-    )
+
+
+# kmeans_init
 
 
 @exercise(points=3)
 def kmeans_init(answer: Answer) -> None:
     """Judge ``kmeans_init(z, num_codes, generator)``: k-means++ seeds, all random numbers from the generator."""
-    for dtype in (torch.float32, torch.float64):
-        z = 30 + torch.randn(9, 3, dtype=dtype)
-        for _ in range(6):
-            _judge_seeds(_seeds(answer, z, 8), z)
+    _judge_seeds(answer)
     _judge_use_of_the_generator(answer)
     _judge_groups(answer)
-    _judge_equal_latents(answer)
-    _judge_too_few(answer)
+    for centre in (0, 10_000):
+        try:
+            _judge_equal_latents(answer, centre)
+            _judge_too_few(answer, centre)
+        except Mistake as mistake:
+            if not centre:
+                raise
+            raise Mistake(
+                f"Far from the origin, with latents near {centre}: {mistake.message}",
+                "Rounding: ||z||² − 2 z·s + ||s||², which torch.cdist computes for many latents, takes large numbers "
+                "from each other. Subtract first, then square.",
+            ) from mistake
     _judge_first_seed(answer)
     _judge_stray_latent(answer)
 
@@ -404,21 +439,34 @@ def _row_numbers(codes: Tensor, z: Tensor) -> list[int]:
     return [int(row.nonzero()[0]) if row.any() else -1 for row in equal]
 
 
-def _judge_seeds(codes: Tensor, z: Tensor) -> None:
-    rows = _row_numbers(codes, z)
-    if -1 in rows:
-        inside = bool((codes >= z.amin(dim=0)).all() and (codes <= z.amax(dim=0)).all())
-        raise Mistake(
-            "Some of your codes lie between latents, as means do. Only the seeds are asked for; k-means comes later."
-            if inside
-            else "Some of your codes are not latents at all: they lie outside of the latents' range.",
-            "Every code is a row of z, unchanged.",
-        )
-    if len(set(rows)) < len(rows):
-        raise Mistake(
-            "The same latent is chosen twice; one of the two codes would be dead from the start.",
-            "A latent that is a seed already has distance 0. What does that do to its probability?",
-        )
+def _judge_seeds(answer: Answer) -> None:
+    """Judge eight of nine latents, many times; all are rows of z, and none is chosen twice."""
+    repeated = []  # (first place, second place) of a latent that is chosen twice
+    for dtype in 12 * (torch.float32, torch.float64):
+        z = 30 + torch.randn(9, 3, dtype=dtype)
+        codes = _seeds(answer, z, 8)
+        rows = _row_numbers(codes, z)
+        if -1 in rows:
+            inside = bool((codes >= z.amin(dim=0)).all() and (codes <= z.amax(dim=0)).all())
+            raise Mistake(
+                "Some of your codes lie between latents, as means do. Only seeds are asked for; k-means comes later."
+                if inside
+                else "Some of your codes are not latents at all: they lie outside of the latents' range.",
+                "Every code is a row of z, unchanged.",
+            )
+        repeated += [(rows.index(row), place) for place, row in enumerate(rows) if row in rows[:place]]
+    if not repeated:
+        return
+    if (0, 1) in repeated:
+        why = "Is it drawn as if there were no seeds yet?"
+    elif any(second == first + 1 for first, second in repeated):
+        why = "On the mean over all seeds, or seen from the first alone, it is not."
+    else:
+        why = "Seen from the newest seed alone it is not."
+    raise Mistake(
+        "The same latent is chosen twice; one of the two codes would be dead from the start.",
+        f"A latent that is a seed already has distance 0 to the nearest of all seeds. {why}",
+    )
 
 
 def _judge_use_of_the_generator(answer: Answer) -> None:
@@ -458,9 +506,9 @@ def _judge_groups(answer: Answer) -> None:
         )
 
 
-def _judge_equal_latents(answer: Answer) -> None:
+def _judge_equal_latents(answer: Answer, centre: float) -> None:
     """Most positions of a digit are one background latent: equal rows must not become several codes."""
-    distinct = torch.randn(6, 2)
+    distinct = centre + torch.randn(6, 2)
     z = torch.cat([distinct[:1].expand(30, -1), distinct.repeat(3, 1)])[torch.randperm(48)]
     for num_codes in (4, 6):
         for _ in range(4):
@@ -479,11 +527,9 @@ def _judge_equal_latents(answer: Answer) -> None:
                 )
 
 
-def _judge_too_few(answer: Answer) -> None:
-    for z, what in (
-        (torch.randn(4, 3), "4 latents"),
-        (torch.randn(4, 3).repeat(5, 1), "20 latents of which 4 are distinct"),
-    ):
+def _judge_too_few(answer: Answer, centre: float) -> None:
+    few = centre + torch.randn(4, 3)
+    for z, what in ((few, "4 latents"), (few.repeat(5, 1), "20 latents of which 4 are distinct")):
         try:
             answer(z, 5, _generator())
         except Mistake as mistake:
@@ -512,7 +558,8 @@ def _judge_first_seed(answer: Answer) -> None:
             "The first seed is nearly always the latent that is furthest from the origin.",
             "As long as there is no seed, every row of z has the same chance.",
         )
-    if len(set(first)) == 1:
+    pair = [_row_numbers(_seeds(answer, z[:2], 1), z)[0] for _ in range(24)]
+    if len(set(pair)) == 1:
         raise Mistake("The first seed is always the same latent, whatever the generator.", "Draw it, too.")
 
 
@@ -542,12 +589,15 @@ def _judge_stray_latent(answer: Answer) -> None:
         )
 
 
+# restart_dead_codes
+
+
 @exercise(points=3)
 def restart_dead_codes(answer: Answer) -> None:
     """Judge ``restart_dead_codes(codebook, ema_count, ema_sum, z, min_count, generator)``."""
     for min_count, dtype in ((2.5, torch.float32), (0.5, torch.float32), (1.5, torch.float64)):
-        for _ in range(4):
-            state = _state(9, min_count, dead=4, dtype=dtype)
+        for at_the_ends in (True, False, False):
+            state = _state(9, min_count, 4, dtype, at_the_ends)
             z = 10 + torch.randn(5, 3, dtype=dtype)
             _judge_restart(_restart(answer, state, z, min_count), state, z, min_count)
     _judge_randomness(answer)
@@ -564,43 +614,55 @@ def restart_dead_codes(answer: Answer) -> None:
 State = tuple[Tensor, Tensor, Tensor]  # codebook, ema_count, ema_sum
 
 
-def _state(num_codes: int, min_count: float, dead: int, dtype: torch.dtype = torch.float32) -> State:
-    """Draw a codebook with so many dead codes and, where there is room, one exactly on the threshold."""
-    order = torch.randperm(num_codes)
+def _state(
+    num_codes: int, min_count: float, dead: int, dtype: torch.dtype = torch.float32, at_the_ends: bool = False
+) -> State:
+    """Draw a codebook with so many dead codes and, where there is room, one exactly on the threshold.
+
+    Count and sum do not quite fit a code, as smoothing leaves them. Of the first and the last code both or neither
+    are dead, if there are others.
+    """
+    inner = 1 + torch.randperm(max(num_codes - 2, 0))
+    ends = torch.tensor([0, num_codes - 1][:num_codes])
+    order = torch.cat([ends, inner] if at_the_ends else [inner, ends])
     count = min_count * (1.5 + 3 * torch.rand(num_codes, dtype=dtype))
     count[order[:dead]] = min_count * (0.1 + 0.8 * torch.rand(dead, dtype=dtype))
     if dead < num_codes:
         count[order[dead]] = min_count
     codebook = torch.randn(num_codes, 3, dtype=dtype)
-    return codebook, count, codebook * count[:, None]
+    return codebook, count, codebook * count[:, None] * (1 + 0.3 * torch.rand(num_codes, 1, dtype=dtype))
 
 
 def _restart(
     answer: Answer, state: State, z: Tensor, min_count: float, generator: torch.Generator | None = None
 ) -> State:
-    got = answer(*state, z, min_count, generator or _generator())
-    return _three_tensors(got, state)
+    return _three_tensors(answer(*state, z, min_count, generator or _generator()), state)
 
 
 def _three_tensors(got: object, state: State) -> State:
-    if not isinstance(got, tuple | list) or len(got) != 3:
-        raise Mistake(
-            "Three tensors are asked for: codebook, counts and sums, in this order.",
-            "return codebook, ema_count, ema_sum",
-        )
-    for name, mine, old in zip(("codebook", "counts", "sums"), got, state, strict=True):
-        if not isinstance(mine, Tensor):
-            raise Mistake(f"The {name} you return are no tensor but {type(mine).__name__}.")
+    parts = tensors("codebook", "ema_count", "ema_sum")(got)
+    for name, mine, old in zip(("codes", "counts", "sums"), parts, state, strict=True):
         if mine.shape != old.shape:
             raise Mistake(f"Your {name} have shape {tuple(mine.shape)}; {tuple(old.shape)} came in.")
         if mine.dtype != old.dtype:
             raise Mistake(f"Your {name} are {mine.dtype}; {old.dtype} came in.")
-    return tuple(got)
+        if mine.data_ptr() == old.data_ptr():
+            raise Mistake(
+                f"Your {name} are the very tensor that came in; new ones are asked for, which share no memory.",
+                "clone() makes a copy.",
+            )
+    return parts
 
 
 def _judge_restart(got: State, state: State, z: Tensor, min_count: float) -> None:
     codebook, count, total = (part.detach() for part in got)
     dead = state[1] < min_count
+    if agree(codebook[~dead], (state[2] / state[1][:, None])[~dead], 1e-5):
+        raise Mistake(
+            "Live codes are computed anew from sum and count, and move: smoothing, for one, leaves the quotient a "
+            "little off the code.",
+            "Live codes keep code, count and sum exactly.",
+        )
     changed = _moved(codebook, state[0])
     _judge_which(changed, dead, state[1], min_count)
     _judge_places(codebook[dead], z)
@@ -624,8 +686,8 @@ def _judge_restart(got: State, state: State, z: Tensor, min_count: float) -> Non
                 "What must the sum be, so that sum / count is the code?",
             )
         raise Mistake("Sum divided by count is not the code, so the next update moves the codes away.", undo)
-    for name, mine, old in (("counts", count, state[1]), ("sums", total, state[2])):
-        if not torch.allclose(mine[~dead], old[~dead], rtol=1e-5):
+    for name, mine, old in zip(("codes", "counts", "sums"), (codebook, count, total), state, strict=True):
+        if not torch.equal(mine[~dead], old[~dead]):
             raise Mistake(
                 f"The {name} of live codes change, too; only the dead restart.", "Set them for the dead only."
             )
@@ -707,7 +769,20 @@ def _judge_randomness(answer: Answer) -> None:
         )
     if all(chosen == rows[0] for chosen in rows):
         raise Mistake("Differently seeded generators give the same rows: nothing is drawn from the generator.")
-    _three_tensors(answer(*state, z, 1.0), state)  # without a generator, the global one
+    before = torch.get_rng_state()  # without a generator, the global one
+    default = _three_tensors(answer(*state, z, 1.0), state)
+    torch.set_rng_state(before)
+    again = _three_tensors(answer(*state, z, 1.0), state)
+    others = [_three_tensors(answer(*state, z, 1.0), state)[0] for _ in range(6)]
+    if not torch.equal(default[0], again[0]) or all(torch.equal(other, again[0]) for other in others):
+        raise Mistake(
+            "Without a generator your rows do not come from the global one.", "torch draws from it for generator=None."
+        )
+    state, two = _state(8, 1.0, dead=1), z[:2]
+    restarted = [_restart(answer, state, two, 1.0)[0].detach() for _ in range(24)]
+    drawn = {row for codes in restarted for row in _row_numbers(codes[state[1] < 1], two)}
+    if drawn != {0, 1}:
+        raise Mistake("Of two latents only one is ever drawn; each has a chance.", "Look at the ends of the range.")
 
 
 def _judge_borders(answer: Answer) -> None:

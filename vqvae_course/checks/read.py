@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -63,5 +63,28 @@ def tensors(*names: str) -> Reader:
             if not isinstance(part, Tensor) and not is_number(part):
                 raise Mistake(f"The {name} that you return is {kind(part)}; a torch tensor is asked for.")
         return tuple(part if isinstance(part, Tensor) else torch.tensor(float(part)) for part in value)
+
+    return read
+
+
+def integers(*names: str) -> Reader:
+    """Return a reader of whole numbers with these names, also of more or fewer: that is for the task to judge."""
+
+    def read(value: Any) -> tuple[Tensor, ...]:
+        wanted = f"({', '.join(names)})"
+        if isinstance(value, Tensor | np.ndarray):
+            if value.ndim > 1:
+                raise Mistake(f"{wanted} is asked for; an array of shape {tuple(value.shape)} came back.")
+            value = value.tolist()
+        if is_number(value):
+            raise Mistake(f"One number came back; {wanted} is asked for.", f"Return {len(names)} numbers.")
+        if not isinstance(value, tuple | list):
+            raise Mistake(f"{wanted} is asked for; {kind(value)} came back.")
+        parts = [part.item() if isinstance(part, Tensor) and part.numel() == 1 else part for part in value]
+        for part in parts:
+            if not isinstance(part, Integral) or isinstance(part, bool):
+                hint = "Divide with //." if isinstance(part, float) else ""
+                raise Mistake(f"{wanted} are whole numbers; {part!r} came back.", hint)
+        return tuple(torch.tensor(int(part), dtype=torch.float64) for part in parts)
 
     return read

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from vqvae_course.checks.answer import NARROW, Answer, Mistake, described, worth_half
+from vqvae_course.checks.answer import NARROW, Answer, Mistake, described, recognise, worth_half
 from vqvae_course.checks.read import Reader, is_number, number
 from vqvae_course.checks.report import EXERCISES, Exercise
 
@@ -38,6 +38,7 @@ class Known(NamedTuple):
     function: Callable
     message: str
     hint: str
+    part: int | None = None  # the value that it gets wrong, where a task asks for several
 
 
 class Observed(NamedTuple):
@@ -69,6 +70,7 @@ class Task:
         reads: How to read what comes back, one of ``checks.read``.
         tolerance: Relative to the largest entry.
         zero: Up to what an entry may differ where the right ones are all 0.
+        entrywise: Whether the tolerance is relative to each entry, where small ones count as much as large ones.
         narrow: The tolerance, relative to the largest entry, within which a result is that of a known mistake.
         gradients: Names of the arguments whose gradients are compared, too.
         half: Whether right values with wrong gradients earn half of the points.
@@ -86,6 +88,7 @@ class Task:
         reads: Reader = number,
         tolerance: float = 1e-4,
         zero: float = 1e-9,
+        entrywise: bool = False,
         narrow: float = NARROW,
         gradients: Sequence[str] = (),
         half: bool = False,
@@ -95,6 +98,7 @@ class Task:
         self.name, self.reads = name or right.__name__, reads
         self.tolerance, self.zero, self.narrow = tolerance, zero, narrow
         self.half, self.keeps_dtype = half, keeps_dtype
+        self.entrywise = entrywise
         parameters = list(inspect.signature(right).parameters)
         self.gradients = [(argument, parameters.index(argument)) for argument in gradients]
         self.known: list[Known] = []
@@ -108,16 +112,25 @@ class Task:
         EXERCISES[self.name] = Exercise(self.name, cases.__module__, self.points, self)
         return cases
 
-    def mistakes(self, known: dict[str, Callable | tuple[Callable, ...]]) -> None:
+    def mistakes(
+        self,
+        known: dict[str, Callable | tuple[Callable, ...]],
+        part: int | None = None,
+        of: Callable[..., tuple] | None = None,
+    ) -> None:
         """Say what of answers that compute what a function computes; likely ones come first.
 
         Args:
             known: From the message, and a hint on a second line if there is one, to a function or several.
+            part: Which of several values the functions compute; the others are not looked at.
+            of: What the functions take, made from the arguments; the arguments themselves if None.
         """
         for text, functions in known.items():
             message, _, hint = text.partition("\n")
             for function in functions if isinstance(functions, tuple) else (functions,):
-                self.known.append(Known(function, message, hint))
+                whole = function if of is None else _after(of, function)
+                whole = whole if part is None else _with_part(self.right, part, whole)
+                self.known.append(Known(whole, message, hint, part))
 
     def unless(self, family: Callable[..., None]) -> Callable[..., None]:
         """Take a function of what came back and of the arguments that may raise a ``Mistake`` of a wrong answer."""
@@ -196,14 +209,17 @@ class Task:
 
     def _agree(self, got: Observed, other: Observed, tolerance: float) -> bool:
         return self._values_agree(got, other, tolerance) and all(
-            _close(mine, its, max(tolerance, 1e-4), self.zero)
+            agree(mine, its, max(tolerance, 1e-4), self.zero)
             for mine, its in zip(got.gradients, other.gradients, strict=True)
         )
 
     def _values_agree(self, got: Observed, other: Observed, tolerance: float) -> bool:
         return len(got.values) == len(other.values) and all(
-            _close(mine, its, tolerance, self.zero) for mine, its in zip(got.values, other.values, strict=True)
+            self._close(mine, its, tolerance) for mine, its in zip(got.values, other.values, strict=True)
         )
+
+    def _close(self, mine: Tensor, its: Tensor, tolerance: float) -> bool:
+        return agree(mine, its, tolerance, self.zero, self.entrywise)
 
     def _explain(self, answer: Answer, seen: list[tuple[tuple, Observed, Observed]], wrong: int) -> None:
         """Raise the ``Mistake`` of an answer that is wrong on one input at least."""
@@ -226,12 +242,19 @@ class Task:
             self._explain_values(got, right, arguments)
 
     def _explains(self, known: Known, seen: list[tuple[tuple, Observed, Observed]], wrong: int) -> bool:
+        part = known.part
+        _, got, right = seen[wrong]
+        if part is not None and self._close(got.values[part], right.values[part], self.tolerance):
+            return False
         for place, (arguments, got, _) in enumerate(seen):
             try:
                 computed = self._expect(known.function, arguments)
             except Exception:  # not defined for these arguments
                 return False
-            if not self._agree(got, computed, self.tolerance if place < wrong else self.narrow):
+            tolerance = self.tolerance if place < wrong else self.narrow
+            if part is None and not self._agree(got, computed, tolerance):
+                return False
+            if part is not None and not self._close(got.values[part], computed.values[part], tolerance):
                 return False
         return True
 
@@ -239,7 +262,7 @@ class Task:
         off = [
             name
             for (name, _), mine, its in zip(self.gradients, got.gradients, right.gradients, strict=True)
-            if not _close(mine, its, self.tolerance, self.zero)
+            if not agree(mine, its, self.tolerance, self.zero)
         ]
         if not any(bool(gradient.any()) for gradient in got.gradients):
             raise Mistake(
@@ -252,6 +275,8 @@ class Task:
         )
 
     def _explain_values(self, got: Observed, right: Observed, arguments: tuple) -> None:
+        if len(got.values) != len(right.values):
+            raise Mistake(f"Your function returns {len(got.values)} values; {len(right.values)} are asked for.")
         for mine, its in zip(got.values, right.values, strict=True):
             if mine.shape != its.shape:
                 raise Mistake(
@@ -271,7 +296,11 @@ class Task:
         )
 
     def _judge_repetition(self, answer: Answer, arguments: tuple, got: Observed) -> None:
-        if not self._values_agree(got, self._observe(answer, arguments), 1e-9):
+        again = self._observe(answer, arguments)
+        if not all(
+            agree(mine.nan_to_num(), its.nan_to_num(), 1e-9)
+            for mine, its in zip(got.values, again.values, strict=False)
+        ):
             raise Mistake(
                 "The same arguments give another result each time: something is drawn at random.",
                 "What is asked for can be computed exactly.",
@@ -282,6 +311,21 @@ class Task:
             wanted = next(a.dtype for a in arguments if isinstance(a, Tensor) and a.is_floating_point())
             if got.dtype != wanted:
                 raise Mistake(f"The values are right, but for {wanted} you return {got.dtype}.", "Keep the dtype.")
+
+
+def _after(of: Callable[..., tuple], function: Callable) -> Callable:
+    return lambda *arguments: function(*of(*arguments))
+
+
+def _with_part(right: Callable, part: int, function: Callable) -> Callable:
+    """Return what is right but for one of several values."""
+
+    def whole(*arguments: Any) -> tuple:
+        values = list(right(*arguments))
+        values[part] = function(*arguments)
+        return tuple(values)
+
+    return whole
 
 
 def _fresh(arguments: tuple) -> tuple:
@@ -309,8 +353,8 @@ def _weights(value: Tensor) -> Tensor:
     return torch.linspace(0.5, 1.5, value.numel(), dtype=torch.float64).sin().add(1).view(value.shape)
 
 
-def _close(mine: Tensor, its: Tensor, tolerance: float, zero: float) -> bool:
-    """Whether two tensors agree, infinite where the other is, up to a share of the largest finite entry."""
+def agree(mine: Tensor, its: Tensor, tolerance: float, zero: float = 1e-9, entrywise: bool = False) -> bool:
+    """Whether two tensors agree, infinite where the other is, up to a share of the largest finite entry, or of each."""
     if mine.shape != its.shape or bool(mine.isnan().any()) or bool(its.isnan().any()):
         return False
     finite = its.isfinite()
@@ -318,5 +362,21 @@ def _close(mine: Tensor, its: Tensor, tolerance: float, zero: float) -> bool:
         return False
     if not bool(finite.any()):
         return True
-    scale = float(its[finite].abs().max())
-    return bool(((mine - its)[finite].abs() <= max(tolerance * scale, zero)).all())
+    size = its[finite].abs()
+    scale = size if entrywise else size.max()
+    return bool(((mine - its)[finite].abs() <= (tolerance * scale).clamp(min=zero)).all())
+
+
+def meant(got: Tensor | float, known: dict[str, Any], tolerance: float = NARROW) -> None:
+    """Refuse the result of a known mistake, for a judge that is no task: a layer's, or a step's.
+
+    Args:
+        got: What came back.
+        known: From the message, and a hint on a second line if there is one, to what a mistake leads to, or to a
+            tuple of that.
+        tolerance: Relative to the largest entry.
+    """
+    for text, values in known.items():
+        message, _, hint = text.partition("\n")
+        candidates = values if isinstance(values, tuple) else (values,)
+        recognise(got, [(value, message, hint) for value in candidates], tolerance)
