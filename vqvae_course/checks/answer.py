@@ -53,9 +53,9 @@ class Answer:
         self.function = function
 
     def __call__(self, *arguments: Any) -> Any:
-        """Call the function; refuse changed arguments, a changed seed, exceptions and ``None``."""
+        """Call the function; refuse changed arguments, seeds or settings, exceptions and ``None``."""
         before = [_copy(argument) for argument in arguments]
-        seed = torch.initial_seed()
+        seed, dtype, gradients = torch.initial_seed(), torch.get_default_dtype(), torch.is_grad_enabled()
         try:
             value = self.function(*arguments)
         except Mistake as mistake:  # of a judge that wraps the answer; an answer that raises one gains nothing by it
@@ -87,6 +87,15 @@ class Answer:
                 "Your function changes the global random seed, and with it every random number drawn afterwards.",
                 "Remove the call to torch.manual_seed.",
             )
+        if gradients and not torch.is_grad_enabled():
+            torch.set_grad_enabled(True)  # for the rest of the check
+            raise Mistake(
+                "Your function turns gradients off and leaves them off: nothing can be trained after it.",
+                "torch.no_grad() as a context ends by itself.",
+            )
+        if torch.get_default_dtype() != dtype:
+            torch.set_default_dtype(dtype)
+            raise Mistake("Your function changes torch's default dtype, for whoever comes after it.", "Put it back.")
         for position, (old, new) in enumerate(zip(before, arguments, strict=True), start=1):
             if isinstance(old, Tensor) and not _same(old, new):
                 raise Mistake(

@@ -18,12 +18,14 @@ tests run it as an answer, and what to say of it is written once::
     def errors(answer): ...
 """
 
+import copy
 import inspect
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vqvae_course.checks.answer import NARROW, Answer, Mistake, described, recognise, worth_half
 from vqvae_course.checks.read import Reader, is_number, number
@@ -75,6 +77,7 @@ class Task:
         gradients: Names of the arguments whose gradients are compared, too.
         half: Whether right values with wrong gradients earn half of the points.
         keeps_dtype: Whether the result must have the type of the first floating argument.
+        around: Of the arguments; entered around each call of the answer, to refuse what it leaves behind in them.
     """
 
     def __init__(
@@ -93,11 +96,12 @@ class Task:
         gradients: Sequence[str] = (),
         half: bool = False,
         keeps_dtype: bool = False,
+        around: Callable[..., AbstractContextManager] = lambda *_: nullcontext(),
     ):
         self.right, self.points, self.otherwise, self.hint = right, points, otherwise, hint
         self.name, self.reads = name or right.__name__, reads
         self.tolerance, self.zero, self.narrow = tolerance, zero, narrow
-        self.half, self.keeps_dtype = half, keeps_dtype
+        self.half, self.keeps_dtype, self.around = half, keeps_dtype, around
         self.entrywise = entrywise
         parameters = list(inspect.signature(right).parameters)
         self.gradients = [(argument, parameters.index(argument)) for argument in gradients]
@@ -181,7 +185,9 @@ class Task:
     def _observe(self, answer: Answer, arguments: tuple) -> Observed:
         """Call an answer on the arguments as they are, and read what comes back."""
         mine = _fresh(arguments)
-        values = self.reads(answer(*mine))
+        with self.around(*mine):
+            value = answer(*mine)
+        values = self.reads(value)
         if any(isinstance(a, Tensor) and a.is_leaf and a.grad is not None for a in mine):
             raise Mistake("Your function calls backward() itself; that is up to whoever uses its result.")
         return self._observed(values, mine)
@@ -329,12 +335,14 @@ def _with_part(right: Callable, part: int, function: Callable) -> Callable:
 
 
 def _fresh(arguments: tuple) -> tuple:
-    """Return copies of the arguments, each tensor a leaf and laid out in memory as it was."""
+    """Return copies of the arguments, each tensor a leaf and laid out in memory as it was; a module is copied, too."""
     return tuple(
         a.detach().clone(memory_format=torch.preserve_format).requires_grad_(a.requires_grad)
         if isinstance(a, Tensor)
         else a.clone_state()
         if isinstance(a, torch.Generator)
+        else copy.deepcopy(a)
+        if isinstance(a, nn.Module)
         else a
         for a in arguments
     )
