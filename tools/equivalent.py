@@ -49,6 +49,23 @@ EQUIVALENT: dict[str, dict[str, tuple[str, ...]]] = {
             "1 -> 0 (2)",
         ),
     },
+    "joint_nats": {
+        "0 and -0 are equal": ("0.0 -> -0.0",),
+        STRICT: ("zip(logits, indices, strict=True) -> zip(logits, indices)", "True -> False"),
+        "every level has as many images": ("0 -> -1",),
+    },
+    "reject": {
+        "nonzero() of one axis has one column": ("0 -> -1",),
+        SYMMETRIC: ("max(1, round(keep * len(own))) -> max(round(keep * len(own)), 1)",),
+    },
+    "frechet_distance": {
+        SQUARED: (
+            "a - a.mean(dim=0) -> a.mean(dim=0) - a",
+            "b - b.mean(dim=0) -> b.mean(dim=0) - b",
+            "a.mean(dim=0) - b.mean(dim=0) -> b.mean(dim=0) - a.mean(dim=0)",
+        ),
+        "the products AB and BA have the same eigenvalues": ("cov_a @ cov_b -> cov_b @ cov_a",),
+    },
     "patient_1": {
         "what it makes is replaced in the next line": (
             "super().__init__(channels, hidden, layers) -> super().__init__(hidden, channels, layers)",

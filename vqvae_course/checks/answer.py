@@ -25,6 +25,8 @@ from torch import Tensor
 
 SECONDS = 30  # an answer that takes longer is taken for one that never ends
 KEPT_OUTPUT = 400  # characters of what an answer prints that are shown
+CHANGED = "Your function changes {} in place; whoever called it still needs it."
+IN_PLACE = "Look for +=, -=, functions that end in _ and assignments to a slice."
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -76,6 +78,8 @@ class Answer:
         except _InputAsked as error:
             raise Mistake("Your function waits for keyboard input. All it needs comes in its arguments.") from error
         except BaseException as error:
+            if isinstance(error, RuntimeError) and "a leaf Variable that requires grad" in described(error):
+                raise Mistake(CHANGED.format("one of its arguments"), IN_PLACE) from error
             raise Mistake(f"Your function raised {described(error)}", _where(error)) from error
         if inspect.iscoroutine(value):
             value.close()
@@ -97,11 +101,14 @@ class Answer:
             torch.set_default_dtype(dtype)
             raise Mistake("Your function changes torch's default dtype, for whoever comes after it.", "Put it back.")
         for position, (old, new) in enumerate(zip(before, arguments, strict=True), start=1):
-            if isinstance(old, Tensor) and not _same(old, new):
+            if isinstance(old, list) and len(old) != len(new):
                 raise Mistake(
-                    f"Your function changes its argument number {position} in place; whoever called it still needs it.",
-                    "Look for +=, -=, functions that end in _ and assignments to a slice.",
+                    f"Your function changes the length of the list in its argument number {position}; whoever called "
+                    "it still needs it.",
+                    "Go through it with a for loop, or with zip.",
                 )
+            if not _same(old, new):
+                raise Mistake(CHANGED.format(f"its argument number {position}"), IN_PLACE)
         if value is None:
             raise Mistake("Your function returns None.", "Is there a return statement, on every way through?")
         return value
@@ -295,8 +302,15 @@ def kind(value: Any) -> str:
 
 
 def _copy(argument: Any) -> Any:
+    if isinstance(argument, list):
+        return [_copy(one) for one in argument]
     return argument.detach().clone() if isinstance(argument, Tensor) else argument
 
 
-def _same(old: Tensor, new: Tensor) -> bool:
+def _same(old: Any, new: Any) -> bool:
+    """Whether a tensor, or each tensor of a list, is what it was; of anything else this is not known."""
+    if isinstance(old, list):
+        return all(_same(one, other) for one, other in zip(old, new, strict=True))
+    if not isinstance(old, Tensor):
+        return True
     return old.shape == new.shape and torch.equal(old.nan_to_num(), new.detach().nan_to_num())

@@ -109,6 +109,7 @@ class Task:
         self._families: list[Callable] = []
         self._failures: list[Callable] = []
         self._further: list[Callable[[Answer], None]] = []
+        self._suspicions: list[Callable[[Answer], None]] = []
 
     def inputs(self, cases: Callable[[], Iterable[tuple]]) -> Callable[[], Iterable[tuple]]:
         """Take a function that yields tuples of arguments, and register the exercise in its module."""
@@ -149,6 +150,11 @@ class Task:
     def further(self, judge: Callable[[Answer], None]) -> Callable[[Answer], None]:
         """Take a judge that an answer must pass once all its values are right."""
         self._further.append(judge)
+        return judge
+
+    def unrecognised(self, judge: Callable[[Answer], None]) -> Callable[[Answer], None]:
+        """Take a judge to be asked about a wrong answer that is no known mistake, before it is given up."""
+        self._suspicions.append(judge)
         return judge
 
     def __call__(self, answer: Answer) -> None:
@@ -194,7 +200,7 @@ class Task:
 
     def _expect(self, function: Callable, arguments: tuple) -> Observed:
         """Call the right function, or one of a mistake, in float64."""
-        mine = tuple(_double(a) if isinstance(a, Tensor) and a.is_floating_point() else a for a in _fresh(arguments))
+        mine = tuple(_double(argument) for argument in _fresh(arguments))
         value = function(*mine)
         values = value if isinstance(value, tuple | list) else (value,)
         return self._observed(tuple(_as_tensor(part) for part in values), mine)
@@ -242,6 +248,8 @@ class Task:
             for known in self.known:  # a border may have gone wrong in another way besides
                 if self._explains(known, [seen[wrong]], 0):
                     raise Mistake(known.message, known.hint)
+            for judge in self._suspicions:
+                judge(answer)
             self._judge_repetition(answer, arguments, got)
             if values_right:
                 self._explain_gradients(got, right)
@@ -250,6 +258,7 @@ class Task:
     def _explains(self, known: Known, seen: list[tuple[tuple, Observed, Observed]], wrong: int) -> bool:
         part = known.part
         _, got, right = seen[wrong]
+        values_wrong = not self._values_agree(got, right, self.tolerance)
         if part is not None and self._close(got.values[part], right.values[part], self.tolerance):
             return False
         for place, (arguments, got, _) in enumerate(seen):
@@ -258,7 +267,7 @@ class Task:
             except Exception:  # not defined for these arguments
                 return False
             tolerance = self.tolerance if place < wrong else self.narrow
-            if part is None and not self._agree(got, computed, tolerance):
+            if part is None and not (self._values_agree if values_wrong else self._agree)(got, computed, tolerance):
                 return False
             if part is not None and not self._close(got.values[part], computed.values[part], tolerance):
                 return False
@@ -270,6 +279,12 @@ class Task:
             for (name, _), mine, its in zip(self.gradients, got.gradients, right.gradients, strict=True)
             if not agree(mine, its, self.tolerance, self.zero)
         ]
+        if any(bool(gradient.isnan().any()) for gradient in got.gradients):
+            raise Mistake(
+                f"The values are right, but the gradient with respect to {' and '.join(off)} is NaN: something was NaN "
+                "at some step, and replacing it afterwards does not save the way back, where 0 is multiplied by NaN.",
+                "Let what is replaced afterwards be finite in the first place.",
+            )
         if not any(bool(gradient.any()) for gradient in got.gradients):
             raise Mistake(
                 f"The values are right, but no gradient flows back to {' and '.join(off)}.",
@@ -287,6 +302,10 @@ class Task:
             if mine.shape != its.shape:
                 raise Mistake(
                     f"Your function returns shape {tuple(mine.shape)}; for this input {tuple(its.shape)} is asked for."
+                )
+            if mine.ndim == 0 and not mine.isfinite():
+                raise Mistake(
+                    f"Your function returns {float(mine)}.", "Is there a division by 0, or the logarithm of 0?"
                 )
             if bool((~mine.isfinite() & its.isfinite()).any()):
                 raise Mistake("Your function returns infinite numbers or NaN.", "Look for a division by 0 or log(0).")
@@ -335,21 +354,27 @@ def _with_part(right: Callable, part: int, function: Callable) -> Callable:
 
 
 def _fresh(arguments: tuple) -> tuple:
-    """Return copies of the arguments, each tensor a leaf and laid out in memory as it was; a module is copied, too."""
-    return tuple(
-        a.detach().clone(memory_format=torch.preserve_format).requires_grad_(a.requires_grad)
-        if isinstance(a, Tensor)
-        else a.clone_state()
-        if isinstance(a, torch.Generator)
-        else copy.deepcopy(a)
-        if isinstance(a, nn.Module)
-        else a
-        for a in arguments
-    )
+    """Return copies of the arguments, each tensor a leaf and laid out in memory as it was."""
+    return tuple(_copied(argument) for argument in arguments)
 
 
-def _double(argument: Tensor) -> Tensor:
-    return argument.detach().double().requires_grad_(argument.requires_grad)
+def _copied(argument: Any) -> Any:
+    if isinstance(argument, Tensor):
+        own = argument.detach().clone(memory_format=torch.preserve_format)
+        return own.requires_grad_(argument.requires_grad)
+    if isinstance(argument, list):
+        return [_copied(one) for one in argument]
+    if isinstance(argument, torch.Generator):
+        return argument.clone_state()
+    return copy.deepcopy(argument) if isinstance(argument, nn.Module) else argument
+
+
+def _double(argument: Any) -> Any:
+    if isinstance(argument, list):
+        return [_double(one) for one in argument]
+    if isinstance(argument, Tensor) and argument.is_floating_point():
+        return argument.detach().double().requires_grad_(argument.requires_grad)
+    return argument
 
 
 def _as_tensor(part: Any) -> Tensor:
@@ -380,11 +405,11 @@ def meant(got: Tensor | float, known: dict[str, Any], tolerance: float = NARROW)
 
     Args:
         got: What came back.
-        known: From the message, and a hint on a second line if there is one, to what a mistake leads to, or to a
-            tuple of that.
+        known: From the message, and a hint on a second line if there is one, to what a mistake leads to, or to
+            several such values.
         tolerance: Relative to the largest entry.
     """
     for text, values in known.items():
         message, _, hint = text.partition("\n")
-        candidates = values if isinstance(values, tuple) else (values,)
+        candidates = values if isinstance(values, tuple | list) else (values,)
         recognise(got, [(value, message, hint) for value in candidates], tolerance)
