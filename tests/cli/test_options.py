@@ -15,6 +15,7 @@ from vqvae_course import __version__
 from vqvae_course import cli as command_line
 from vqvae_course.checkpoint import load_checkpoint
 from vqvae_course.cli import encode, evaluate, export, reconstruct, sample, train, train_prior
+from vqvae_course.cli.course import nbgrader_for
 from vqvae_course.cli.options import TrainVQVAE, device_from, from_plain, given
 from vqvae_course.cli.presets import PRESETS
 from vqvae_course.cli.run import RunError, as_plain
@@ -406,6 +407,12 @@ def test_an_option_can_be_read_before_all_of_them_are(words, value):
 def test_without_a_name_the_device_is_one_that_is_there():
     assert torch.zeros(2, device=device_from(None)).sum() == 0
     assert device_from("cpu") == CPU
+
+
+def test_a_command_that_needs_nbgrader_says_how_to_get_it():
+    message = r"release must find nbgrader \(No module named 'nbgrader'\): python -m pip install nbgrader"
+    with pytest.raises(ValueError, match=message), nbgrader_for("release"):
+        raise ImportError("No module named 'nbgrader'")
 
 
 def test_options_of_another_type_are_refused():
