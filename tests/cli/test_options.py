@@ -430,14 +430,6 @@ def test_options_of_another_version_are_read_with_one_warning():
     assert len(told) == 1
 
 
-def test_freed_memory_is_kept_unless_it_is_told_not_to(cli, pets, monkeypatch):
-    calls = []
-    monkeypatch.setattr(train, "keep_freed_memory", lambda: calls.append("train"))
-    for number, options in enumerate(((), ("--keep-memory",))):
-        assert cli("train", "--out", f"run{number}", "--steps", 1, *ONE_LEVEL, *options).status == 0
-    assert calls == ["train"]  # ONE_LEVEL says no
-
-
 # --- what the options do
 
 

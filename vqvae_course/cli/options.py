@@ -63,7 +63,6 @@ class Session:
         seed: Of weights, codebook and data order.
         device: Such as ``cpu`` or ``cuda``; None takes the fastest.
         tensorboard: Write losses, pictures and code usage for TensorBoard too (``pip install tensorboard``).
-        keep_memory: Keep freed memory for the next update (Linux; see the page of benchmarks).
         timeout: Seconds after which another process that does not answer is given up.
     """
 
@@ -73,7 +72,6 @@ class Session:
     seed: int = 0
     device: str | None = None
     tensorboard: bool = False
-    keep_memory: bool = True
     timeout: float = 300.0
     training: Training = field(default_factory=Training)
 
@@ -226,8 +224,8 @@ def devices() -> list[str]:
 
 
 def quick_training(device: torch.device, **changes: Any) -> Training:
-    """Return settings for a device, with the speed options that benchmarks/results.md speaks for."""
-    return Training(**{"precision": fast_precision(device), "channels_last": True, "fused": True, **changes})
+    """Return settings for a device, in the precision that it computes fastest in."""
+    return Training(**{"precision": fast_precision(device), **changes})
 
 
 def from_plain(kind: type[T], plain: dict[str, Any]) -> T:
