@@ -1,6 +1,7 @@
 """The options of the training commands: the frozen configurations of the package, and what a run needs besides."""
 
 import warnings
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from math import inf
@@ -185,12 +186,9 @@ def parse(kind: type[T], arguments: Sequence[str], command: str, example: str, d
 
 def given(arguments: Sequence[str], option: str) -> str | None:
     """Return the value of one option before all of them are read, since others have defaults that hang on it."""
-    found = None
-    for place, word in enumerate(arguments):
-        name, equals, value = word.partition("=")
-        if name == option:  # given twice, the last one counts
-            found = value if equals else next(iter(arguments[place + 1 :]), None)
-    return found
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(option, dest="value", nargs="?")
+    return parser.parse_known_args(arguments)[0].value
 
 
 def steps_count(options: S, arguments: Sequence[str]) -> S:
