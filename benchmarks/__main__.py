@@ -12,8 +12,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import options as update_options
-from benchmarks import sampling, training
+from benchmarks import precision, sampling, training
 from benchmarks.measure import interleaved, processor, table
 
 RESULTS = Path(__file__).with_name("results.md")
@@ -154,8 +153,8 @@ def main() -> None:
                 ["the same and `vqvae_course`", f"{started['course']:.2f}"],
             ],
         ),
-        f"## {update_options.HEADING}",
-        update_options.section(),
+        f"## {precision.HEADING}",
+        precision.section(),
     ]
     RESULTS.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     print(f"Wrote {RESULTS.relative_to(Path.cwd())}")

@@ -27,7 +27,7 @@ from vqvae_course.cli.presets import PRESETS
 from vqvae_course.cli.train import build, start_codebook
 from vqvae_course.data import Batches, ImageSet, load_images
 from vqvae_course.evaluate import evaluate_vqvae
-from vqvae_course.runtime import keep_freed_memory, seed_everything
+from vqvae_course.runtime import seed_everything
 from vqvae_course.train import fit, vqvae_step
 
 
@@ -68,7 +68,6 @@ def measure(
     the end of either.
     """
     device = torch.device(device)
-    keep_freed_memory()
     runs = []
     for preset in presets:
         for count in steps:

@@ -25,14 +25,14 @@ from torch import Tensor, nn
 
 import vqvae_course.quantize
 import vqvae_course.train
-from benchmarks import options as update
+from benchmarks import precision as update
 from benchmarks.measure import interleaved, processor, table
 from benchmarks.workers import Worker, train_on_request
 from vqvae_course.cli.presets import PRESETS
 from vqvae_course.data import Batch, Batches, ImageSet, as_float, load_images, part_of
 from vqvae_course.distributed import Parallel, World, gathered, together, world
 from vqvae_course.metrics import data_variance
-from vqvae_course.runtime import keep_freed_memory, seed_everything
+from vqvae_course.runtime import seed_everything
 from vqvae_course.train import TrainConfig, fit, vqvae_step
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
 
@@ -145,14 +145,13 @@ def watch(config: VQVAEConfig) -> Collectives:
 def work(batch_size: int) -> None:
     """Train the network of the preset ``cifar10`` on request, in as many processes as the environment says."""
     preset = PRESETS["cifar10"](torch.device("cpu"))
-    keep_freed_memory()
     with together():
         model, batch, step = update.build({"batch_size": batch_size, **asdict(preset.network)})
         model.init_codebook(batch.x)  # all processes have all images here, which changes nothing
         part = part_of(batch_size, world())
         seen = watch(model.config)
         training = preset.training
-        chosen = {name: getattr(training, name) for name in ("precision", "channels_last", "fused", "clip")}
+        chosen = {name: getattr(training, name) for name in ("precision", "clip")}
         train_on_request(model, Batch(batch.x[part], batch.labels[part]), step, lr=3e-4, **chosen)
         print(json.dumps(seen))
 

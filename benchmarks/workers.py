@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -52,16 +51,6 @@ class Worker:
         """Ask for some updates, and wait for them."""
         self.start(updates)
         self.wait()
-
-    def memory_mib(self) -> tuple[float, float]:
-        """Return how much memory of its own this process had at most and has now, in MiB; NaN where nobody counts."""
-        status = Path(f"/proc/{self.process.pid}/status")
-        if not status.exists():
-            return float("nan"), float("nan")
-        fields = (line.split() for line in status.read_text().splitlines() if line.endswith("kB"))
-        mib = {name.rstrip(":"): int(kib) / 1024 for name, kib, _ in fields}
-        libraries = mib["RssFile"] + mib["RssShmem"]  # pages of files, which other processes use too
-        return mib["VmHWM"] - libraries, mib["VmRSS"] - libraries
 
     def stop(self) -> str:
         """Let the process end, and return what it prints last."""

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 import torch
 
-from benchmarks import hierarchy, options, quality, sampling, scaling, training
+from benchmarks import hierarchy, precision, quality, sampling, scaling, training
 from benchmarks.__main__ import RESULTS, sampling_table
 from benchmarks.measure import interleaved, table, with_section
 from benchmarks.workers import Worker, train_on_request
@@ -122,7 +122,7 @@ TINY = {"hidden": 4, "residual_layers": 0, "num_codes": 5, "code_dim": 2}
 
 def test_a_worker_makes_as_many_updates_as_it_is_asked_for(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.StringIO("0\n2\n1\n"))
-    model, batch, step = options.build({"batch_size": 2, **TINY})
+    model, batch, step = precision.build({"batch_size": 2, **TINY})
     updates = []
     train_on_request(model, batch, lambda model, batch: (updates.append(len(batch.x)), step(model, batch))[1], lr=1e-3)
     assert updates == [2, 2, 2]
@@ -131,32 +131,30 @@ def test_a_worker_makes_as_many_updates_as_it_is_asked_for(monkeypatch, capsys):
 
 def test_what_goes_wrong_in_a_worker_is_not_taken_for_its_end(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("1\n1\n"))
-    model, batch, step = options.build({"batch_size": 2, **TINY})
+    model, batch, step = precision.build({"batch_size": 2, **TINY})
     with pytest.raises(ValueError, match="x must have shape"):
         train_on_request(model, batch._replace(x=batch.x[:, :2]), step, lr=1e-3)
 
 
-def test_speed_options_are_measured_in_processes_of_their_own():
-    network = {"batch_size": 2, **TINY}
-    found = options.measure(network, {options.PLAIN: {}, "kept": {"keep": True, "channels_last": True}}, rounds=1)
-    assert set(found) == {options.PLAIN, "kept"}
-    assert all(row["seconds"] > 0 and row["first"] > 0 for row in found.values())
-    assert "| kept | " in options.speed_table({"tiny": found})
-    assert "MiB" in options.memory_table(found)
+def test_precisions_are_measured_in_processes_of_their_own():
+    found = precision.measure({"batch_size": 2, **TINY}, rounds=1)
+    assert list(found) == ["float32", "bfloat16"]
+    assert all(seconds > 0 for seconds in found.values())
+    assert "| tiny | " in precision.speed_table({"tiny": found})
 
 
 def test_a_worker_that_fails_is_noticed():
-    worker = Worker("benchmarks.options", [{"batch_size": 2, "hidden": 0}, {}])
+    worker = Worker("benchmarks.precision", [{"batch_size": 2, "hidden": 0}, "float32"])
     with pytest.raises(RuntimeError, match="ended with status 1"):
         worker.update()
     worker.process.stdin.close()
     worker.process.stdout.close()
 
 
-@pytest.mark.parametrize("name", [*options.NETWORKS, *options.PRIORS])
-def test_every_network_of_the_options_can_be_built(name):
-    network = (options.NETWORKS | options.PRIORS)[name]
-    _, batch, _ = options.build(network)
+@pytest.mark.parametrize("name", [*precision.NETWORKS, *precision.PRIORS])
+def test_every_network_can_be_built(name):
+    network = (precision.NETWORKS | precision.PRIORS)[name]
+    _, batch, _ = precision.build(network)
     assert len(batch.x) == network["batch_size"]
 
 
@@ -176,7 +174,6 @@ def test_quality_trains_both_presets_and_measures_on_other_images(monkeypatch):
             return replace(chosen, network=replace(chosen.network, **TINY))
 
         monkeypatch.setitem(quality.PRESETS, name, small)
-    monkeypatch.setattr(quality, "keep_freed_memory", lambda: None)  # it would last for all other tests
     images = ImageSet(torch.randint(256, (40, 3, 8, 12), dtype=torch.uint8), torch.zeros(40).long(), "noise")
     found = quality.measure(images, images.take(slice(7)), steps=(1, 2), seeds=1)
     assert [(run["preset"], run["steps"]) for run in found["runs"]] == [
@@ -229,7 +226,7 @@ def test_the_results_on_the_page_are_stored():
         "## Sampling",
         "## Sampling with attention",
         "## Importing",
-        "## The options of a training update",
+        "## The precision of a training update",
     ):
         assert heading in text
     assert "NO" not in text.split()

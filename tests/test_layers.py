@@ -30,6 +30,8 @@ LAYER = {
     "data": 2,
     "vqvae": 2,
     "vqvae2": 2,
+    "history": 1,
+    "known_codes": 3,
     "evaluate": 3,
     "stream": 3,
     "pixelcnn": 2,

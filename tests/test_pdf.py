@@ -1,5 +1,6 @@
 """The helpers of ``make pdf``. The whole print takes minutes and is marked slow."""
 
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -108,36 +109,17 @@ def test_a_link_that_leads_nowhere_is_an_error(site):
         pdf.merge(site, TOC, CONFIG)
 
 
-WRITTEN = b"""1 0 obj
-<</Type /Catalog
-/Pages 2 0 R>>
-endobj
-3 0 obj
-<</Type /Page
-/Parent 6 0 R>>
-endobj
-5 0 obj
-<</Type /Page
-/Parent 6 0 R>>
-endobj
-4 0 obj
-<</first [5 0 R /XYZ 0 841 0]
-/second--part [3 0 R /XYZ 0 100 0]>>
-endobj
-6 0 obj
-<</Type /Pages
-/Kids [5 0 R 3 0 R]
-/Parent 2 0 R>>
-endobj
-2 0 obj
-<</Type /Pages
-/Kids [6 0 R]>>
-endobj
-"""
-
-
 def test_page_numbers_are_read_from_the_first_print():
-    assert pdf.page_numbers(WRITTEN) == {"first": 1, "second--part": 2}
+    pypdf = pytest.importorskip("pypdf")
+    writer, name = pypdf.PdfWriter(), pypdf.generic.NameObject
+    pages = [writer.add_blank_page(100, 100) for _ in range(3)]
+    places = {"/first": pages[0], "/second--part": pages[2], "/caf%C3%A9": pages[1]}
+    whole = [name("/XYZ"), *3 * [pypdf.generic.NullObject()]]
+    at = {name(each): pypdf.generic.ArrayObject([page.indirect_reference, *whole]) for each, page in places.items()}
+    writer.root_object[name("/Dests")] = pypdf.generic.DictionaryObject(at)  # as Chromium writes them
+    written = io.BytesIO()
+    writer.write(written)
+    assert pdf.page_numbers(written.getvalue()) == {"first": 1, "second--part": 3, "café": 2}
 
 
 def test_a_missing_browser_is_named(monkeypatch):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode
 from PIL import Image
 
@@ -31,29 +32,15 @@ def tidy(nb: NotebookNode) -> None:
     nb.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
     # myst-nb colours the cells with this lexer, the only one that knows %pip.
     nb.metadata.language_info = {"name": "python", "pygments_lexer": "ipython3"}
-    for cell in nb.cells:
+    for index, cell in enumerate(nb.cells):
         for volatile in ("execution", "collapsed", "scrolled", "ExecuteTime"):
             cell.metadata.pop(volatile, None)
         if cell.cell_type == "code":
-            cell.outputs = list(_tidy(cell.outputs))
-
-
-def _tidy(outputs: list[NotebookNode]) -> Iterator[NotebookNode]:
-    """Join what one stream wrote in pieces, let carriage returns overwrite, drop empty streams."""
-    kept: list[NotebookNode] = []
-    for output in outputs:
-        last = kept[-1] if kept else None
-        if output.output_type == "stream" and last and last.output_type == "stream" and last.name == output.name:
-            last.text += output.text
-        else:
-            kept.append(output)
-    for output in kept:
-        if output.output_type == "stream":
-            output.text = re.sub(r"[^\n]*\r(?!\n)", "", output.text)
-        if "image/png" in output.get("data", {}):
-            output.data["image/png"] = b64encode(compact(b64decode(output.data["image/png"]))).decode()
-        if output.get("text") is None or output.text.strip():
-            yield output
+            CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, index)  # a carriage return overwrites
+            cell.outputs = [output for output in cell.outputs if output.get("text") is None or output.text.strip()]
+            for output in cell.outputs:
+                if "image/png" in output.get("data", {}):
+                    output.data["image/png"] = b64encode(compact(b64decode(output.data["image/png"]))).decode()
 
 
 def compact(png: bytes) -> bytes:

@@ -4,6 +4,7 @@ The pages are those of the HTML book, put one behind the other in a single page,
 and printed by Chromium. LaTeX is not needed.
 """
 
+import io
 import os
 import posixpath
 import re
@@ -331,24 +332,12 @@ def chromium() -> str:
 
 
 def page_numbers(pdf: bytes) -> dict[str, int]:
-    """Return on which page each anchor is, in a PDF as Chromium writes it: objects in clear, one tree of pages."""
-    written = re.findall(rb"^(\d+) 0 obj\n(<<.*?)^endobj", pdf, re.M | re.S)
-    objects = {int(number): body for number, body in written}
-    root = next(number for number, body in objects.items() if b"/Type /Pages" in body and b"/Parent" not in body)
+    """Return on which page of a PDF each anchor is."""
+    from pypdf import PdfReader
 
-    def leaves(number: int) -> Iterator[int]:
-        if b"/Type /Pages" in objects[number]:
-            for kid in re.findall(rb"(\d+) 0 R", re.search(rb"/Kids \[(.*?)\]", objects[number], re.S)[1]):
-                yield from leaves(int(kid))
-        else:
-            yield number
-
-    order = {number: place for place, number in enumerate(leaves(root), start=1)}
-    anchors = {}
-    for body in objects.values():
-        for name, page in re.findall(rb"^(?:<<)?/(\S+) \[(\d+) 0 R /XYZ ", body, re.M):
-            anchors[name.decode("latin-1")] = order[int(page)]
-    return anchors
+    reader = PdfReader(io.BytesIO(pdf))
+    places = {name: reader.get_destination_page_number(place) for name, place in reader.named_destinations.items()}
+    return {unquote(name.removeprefix("/")): place + 1 for name, place in places.items()}
 
 
 def cannot_be_read() -> list[str]:

@@ -11,7 +11,8 @@ Where to find an idea:
   ``pixelsnail``, a level given those above it in ``conditional``
 - drawing from them: ``sample``; without computing anything twice: ``incremental``
 - what a network over maps sees, leaks of the future and blind spots: ``causality``
-- training loop: ``train``; checkpoints: ``checkpoint``; scores on a data set: ``evaluate``
+- training loop: ``train``; what it measures: ``history``; that a prior knows its codes: ``known_codes``;
+  checkpoints: ``checkpoint``; scores on a data set: ``evaluate``
 - perplexity, normalised MSE, bits and nats: ``metrics``; how good samples are: ``fidelity``
 - data sets, of images and of codes: ``data``, with the built-in ``glyphs`` and ``scenes``; downloads
   and folders: ``sources``

@@ -1,6 +1,5 @@
 """Where and how a notebook runs: the device, the seed and the time budget."""
 
-import ctypes
 import os
 import platform
 import random
@@ -55,24 +54,6 @@ def fast_precision(device: torch.device) -> str:
         return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
     known = getattr(torch.cpu, "get_capabilities", dict)() if device.type == "cpu" else {}  # newer releases tell
     return "bfloat16" if known.get("avx512_bf16") or known.get("amx_bf16") else "float32"
-
-
-def keep_freed_memory() -> bool:
-    """Have this process keep the memory it frees, where glibc would hand large blocks back to the system.
-
-    Each training step frees its feature maps and asks for as much again in the next. By default each of those
-    blocks is returned and fetched anew, page by page, which can take as long as the arithmetic.
-
-    Returns:
-        Whether the C library could be told; elsewhere than on Linux with glibc nothing changes.
-
-    Explained on the page of benchmarks.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is None:
-        return False
-    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
-    return bool(mallopt(mmap_max, 0) and mallopt(trim_threshold, 2**31 - 1))
 
 
 def device_of(model: torch.nn.Module) -> torch.device:

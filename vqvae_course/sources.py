@@ -12,7 +12,6 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
-import numpy as np
 import torch
 from filelock import FileLock
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -154,8 +153,7 @@ def open_picture(path: str | Path) -> Image.Image:
     """Return a picture of any kind as a viewer shows it, with 8 bits each of red, green and blue.
 
     It is turned as its EXIF data say, what is transparent shows white, and of an animation this is the
-    first frame. Grey of 16 bits or of floating-point numbers is scaled to 8 bits; Pillow's own
-    conversion would show all beyond 255 as white.
+    first frame. Grey of 16 bits is scaled to 8.
 
     Args:
         path: The file.
@@ -183,28 +181,22 @@ def open_picture(path: str | Path) -> Image.Image:
 
 
 def _as_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I") or picture.mode == "F":
-        return Image.fromarray(_eight_bits(picture)).convert("RGB")
-    if picture.mode == "La":  # Pillow knows no other way out of premultiplied grey
-        picture = picture.convert("LA")
+    if picture.mode == "F" or (picture.mode.startswith("I") and "transparency" in picture.info):
+        raise ValueError("grey of floating-point numbers, or of 16 bits and transparent, must be saved with 8 bits")
+    if picture.mode.startswith("I"):
+        picture = _eight_bits(picture.convert("I"))
     if picture.mode in ("P", "PA", "LA", "RGBA", "RGBa") or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     return picture.convert("RGB")
 
 
-def _eight_bits(picture: Image.Image) -> np.ndarray:
-    """Scale a picture of one channel of more than 8 bits; floats have the least of the usual ranges that holds them."""
-    levels = np.asarray(picture).astype(np.float64)
-    low, high = levels.min(), levels.max()
-    ranges = (1, 255, 65535) if picture.mode == "F" else (65535,)  # mode I is how Pillow reads grey of 16 bits from PGM
-    white = next((top for top in ranges if high <= top), None)
-    if white is None or not low >= 0:
-        raise ValueError(f"its values lie between {low:g} and {high:g}, not between 0 and 65535")
-    clear = picture.info.get("transparency")  # of a grey PNG: the one level that is transparent
-    if isinstance(clear, int):
-        levels[levels == clear] = white
-    return np.rint(levels * (255 / white)).astype(np.uint8)
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Scale grey of 16 bits; Pillow's own conversion would show all beyond 255 as white."""
+    low, high = picture.getextrema()
+    if low < 0 or high > 65535:
+        raise ValueError(f"its values lie between {low} and {high}, not between 0 and 65535")
+    return picture.point(lambda level: level * (1 / 257) + 0.5).convert("L")
 
 
 def read_picture(path: str | Path, size: int | None) -> Tensor:

@@ -1,11 +1,9 @@
 """Training: one loop for every model, and one step function for each."""
 
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from math import cos, inf, isfinite, pi
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from math import cos, inf, pi
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -14,17 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from vqvae_course.checkpoint import describe, load_checkpoint, restore, save_checkpoint
-from vqvae_course.data import Batch, Batches, LevelBatch
-from vqvae_course.distributed import Parallel, anywhere, gathered, total, world
+from vqvae_course.checkpoint import Checkpoint, describe, load_checkpoint, restore, save_checkpoint
+from vqvae_course.data import Batch, LevelBatch
+from vqvae_course.distributed import Parallel, anywhere, gathered, world
+from vqvae_course.history import History, Recorder
 from vqvae_course.indices import count_indices
+from vqvae_course.known_codes import known
 from vqvae_course.metrics import nats_per_code, perplexity_of_counts
 from vqvae_course.prior import Prior
-from vqvae_course.quantize import EMAVectorQuantizer, VectorQuantizer
 from vqvae_course.runtime import device_of
 
 __all__ = [
-    "History",
     "StepResult",
     "TrainConfig",
     "classifier_step",
@@ -57,9 +55,6 @@ class TrainConfig:
         resume: Continue from ``checkpoint`` if that file is there.
         progress: Show a progress bar.
         precision: What the layers compute in. ``"bfloat16"`` is autocast: weights, statistics and losses stay float32.
-        channels_last: Lay images and weights out with the channels innermost, which convolutions read faster.
-        fused: Update all weights in one pass of the optimizer.
-        compile: Have ``torch.compile`` write code for this network first; that takes a C++ compiler, and some time.
     """
 
     steps: int
@@ -74,9 +69,6 @@ class TrainConfig:
     resume: bool = False
     progress: bool = True
     precision: Literal["float32", "bfloat16"] = "float32"
-    channels_last: bool = False
-    fused: bool = False
-    compile: bool = False
 
     def __post_init__(self):
         for name in ("steps", "log_every", "checkpoint_every"):
@@ -94,34 +86,6 @@ class TrainConfig:
             raise ValueError(f"betas must lie in [0, 1), got {self.betas}")
         if self.clip is not None and not self.clip > 0:
             raise ValueError(f"clip must be positive or None, got {self.clip}")
-
-
-@dataclass
-class History:
-    """What was measured while training.
-
-    Attributes:
-        steps: The update at which each entry was written.
-        values: One list per quantity, as long as ``steps``; each entry is a mean over the updates
-            since the one before.
-        seconds: Time spent in updates, over all sessions of a resumed run.
-        images: Examples seen.
-        recent: In a checkpoint between two entries: what the next one is made of so far.
-    """
-
-    steps: list[int] = field(default_factory=list)
-    values: dict[str, list[float]] = field(default_factory=dict)
-    seconds: float = 0.0
-    images: int = 0
-    recent: dict = field(default_factory=dict)
-
-    def __getitem__(self, name: str) -> list[float]:
-        return self.values[name]
-
-    @property
-    def images_per_second(self) -> float:
-        """Examples seen per second of training."""
-        return self.images / self.seconds if self.seconds else 0.0
 
 
 class StepResult(NamedTuple):
@@ -228,118 +192,79 @@ def fit(
 
     Explained in notebook 05.
     """
-    if config.channels_last:
-        model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
-        model.parameters(),
-        lr=config.lr,
-        betas=config.betas,
-        weight_decay=config.weight_decay,
-        fused=config.fused or None,
+        model.parameters(), lr=config.lr, betas=config.betas, weight_decay=config.weight_decay
     )
-    history, recent, done = History(), _Averages(), 0
-    if config.checkpoint:  # better now than after an hour
-        describe(model)
-        if not hasattr(batches, "state_dict"):
-            raise ValueError(f"batches must have a state_dict to save checkpoints, got {type(batches).__name__}")
-    if config.resume and config.checkpoint and Path(config.checkpoint).exists():
-        checkpoint = load_checkpoint(config.checkpoint)
-        done = checkpoint.step
-        if done > config.steps:
-            raise ValueError(f"steps must be at least the {done} that the checkpoint has done, got {config.steps}")
-        restore(checkpoint, model, optimizer, batches)
-        history = _resumed(checkpoint.history, recent)
-        if on_entry:
-            on_entry(history)
-    device, first = device_of(model), world().rank == 0
+    if config.checkpoint:
+        _must_be_savable(model, batches)  # better now than after an hour
+    checkpoint = _resume(model, optimizer, batches, config)
+    done, recorder = (checkpoint.step, Recorder(checkpoint.history)) if checkpoint else (0, Recorder())
+    if checkpoint and on_entry:
+        on_entry(recorder.history)
     trained = Parallel(model) if world().size > 1 else model
-    if config.compile:
-        trained = torch.compile(trained)
-    quantizers = [part for part in model.modules() if isinstance(part, VectorQuantizer | EMAVectorQuantizer)]
-    stream = _checked(batches, model, step)
     trained.train()
-    before = started = time.perf_counter()
-    earlier, latest = history.images, ""
-    with _progress(done, config) as bar, _left_uncompiled(quantizers if config.compile else []):
-        for update in range(done, config.steps):
+    stream = known(batches, model) if step is prior_step and isinstance(model, Prior) else iter(batches)
+    with _progress(done, config) as bar:
+        for update in range(done + 1, config.steps + 1):
             batch = next(stream, None)
             if batch is None:
-                raise ValueError(f"batches must last for {config.steps} steps, ended after {update}: use Batches")
-            if config.channels_last and batch.x.ndim == 4:
-                batch = batch._replace(x=batch.x.contiguous(memory_format=torch.channels_last))
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(update, config)
-            with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-                loss, logs = step(trained, batch)
-            optimizer.zero_grad()
-            loss.backward()
-            if config.clip is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-            optimizer.step()
-            recent.add({"loss": loss, **logs})
-            history.images += len(batch.x) * world().size
-            rate = (history.images - earlier) / (time.perf_counter() - started)
-            bar.set_postfix_str(f"{rate:,.0f} images/s{latest}", refresh=False)
+                raise ValueError(f"batches must last for {config.steps} steps, ended after {update - 1}: use Batches")
+            loss, logs = _update(trained, batch, step, optimizer, learning_rate(update - 1, config), config)
+            recorder.add({"loss": loss, **logs}, len(batch.x))
+            bar.set_postfix_str(recorder.speed(), refresh=False)
             bar.update()
-
             stop = should_stop is not None and anywhere(should_stop())
-            last = update + 1 == config.steps or stop
-            if (update + 1) % config.log_every == 0 or last:
-                recent.write(history, update + 1)
-                now = time.perf_counter()
-                history.seconds, before = history.seconds + now - before, now
-                latest = f", loss {history['loss'][-1]:.4g}"
+            last = update == config.steps or stop
+            if update % config.log_every == 0 or last:
+                recorder.write(update)
                 if on_entry:
-                    on_entry(history)
-            if config.checkpoint and ((update + 1) % config.checkpoint_every == 0 or last):
-                recent.means(update + 1)  # finite, or the last good checkpoint would be overwritten with NaN
-                _must_be_finite(model, update + 1)
-                history.recent = recent.state_dict()
-                if first:
-                    save_checkpoint(config.checkpoint, model, update + 1, asdict(history), optimizer, batches)
+                    on_entry(recorder.history)
+            if config.checkpoint and (update % config.checkpoint_every == 0 or last):
+                measured = recorder.state_dict(update)
+                _must_be_finite(model, update)  # or the last good checkpoint would be overwritten with NaN
+                if world().rank == 0:
+                    save_checkpoint(config.checkpoint, model, update, measured, optimizer, batches)
             if stop:
                 break
     model.eval()
-    return history
+    return recorder.history
 
 
-@contextmanager
-def _left_uncompiled(quantizers: list[nn.Module]) -> Iterator[None]:
-    """Let ``torch.compile`` pass over quantizers for the while.
-
-    Compiled code looks the chosen codes up again on its way back, to save memory, but a codebook of running means
-    has moved by then: PyTorch refuses.
-    """
-    for quantizer in quantizers:
-        quantizer.forward = torch.compiler.disable(quantizer.forward)
-    try:
-        yield
-    finally:
-        for quantizer in quantizers:
-            del quantizer.forward  # the method of the class shows again
+def _must_be_savable(model: nn.Module, batches: Iterable[Batch]) -> None:
+    describe(model)
+    if not hasattr(batches, "state_dict"):
+        raise ValueError(f"batches must have a state_dict to save checkpoints, got {type(batches).__name__}")
 
 
-def _checked(batches: Iterable[Batch], model: nn.Module, step: Step) -> Iterator[Batch]:
-    """Return the batches; a prior's are looked at here, since within a step on a GPU ``check_indices`` does not look.
-
-    What ``Batches`` holds is looked at once and as a whole, wherever it lies; other batches one by one.
-    """
-    if not (step is prior_step and isinstance(model, Prior)):
-        return iter(batches)
-    if isinstance(batches, Batches):
-        _check_codes(model, batches.examples, batches.labels, batches.above)
-        return iter(batches)
-
-    def checked(batch: Batch) -> Batch:
-        _check_codes(model, batch.x, batch.labels, batch.above if isinstance(batch, LevelBatch) else ())
-        return batch
-
-    return map(checked, batches)
+def _resume(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterable[Batch], config: TrainConfig
+) -> Checkpoint | None:
+    """Bring everything to where the checkpoint was made, and return it; None if there is nothing to resume."""
+    if not (config.resume and config.checkpoint and Path(config.checkpoint).exists()):
+        return None
+    checkpoint = load_checkpoint(config.checkpoint)
+    if checkpoint.step > config.steps:
+        raise ValueError(
+            f"steps must be at least the {checkpoint.step} that the checkpoint has done, got {config.steps}"
+        )
+    restore(checkpoint, model, optimizer, batches)
+    return checkpoint
 
 
-@torch.no_grad()
-def _check_codes(model: Prior, maps: Tensor, labels: Tensor, above: tuple[Tensor, ...]) -> None:
-    model.check_inputs(maps, labels if model.num_classes is not None else None, model.condition_from(above))
+def _update(
+    model: nn.Module, batch: Batch, step: Step, optimizer: torch.optim.Optimizer, lr: float, config: TrainConfig
+) -> StepResult:
+    """Move the weights once against the gradient of a batch."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    with torch.autocast(device_of(model).type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        loss, logs = step(model, batch)
+    optimizer.zero_grad()
+    loss.backward()
+    if config.clip is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+    optimizer.step()
+    return StepResult(loss, logs)
 
 
 def _must_be_finite(model: nn.Module, update: int) -> None:
@@ -348,60 +273,6 @@ def _must_be_finite(model: nn.Module, update: int) -> None:
         raise FloatingPointError(
             f"the weights must stay finite, but update {update} spoilt them: lower lr, set clip, or look at the data"
         )
-
-
-def _resumed(saved: dict | None, recent: "_Averages") -> History:
-    """Return the history of a checkpoint; what it had of the next entry goes to the averages."""
-    try:
-        history = History(**(saved or {}))
-        if history.recent:
-            recent.load_state_dict(history.recent)
-        return history
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"checkpoint must hold the history of a run to continue, got another ({error})") from error
-
-
-class _Averages:
-    """Running means of what the step functions log, kept as tensors so that a GPU need not wait."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.count = 0
-
-    def add(self, logs: dict[str, Tensor]) -> None:
-        for name, value in logs.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value.detach()
-        self.count += 1
-
-    def means(self, update: int) -> dict[str, float]:
-        """Return the means over the updates and processes, which must be finite."""
-        if not self.count:
-            return {}
-        shares = self.count * world().size
-        place = next(iter(self.sums.values())).device
-        sums = torch.stack([summed.to(place).reshape(()) for summed in self.sums.values()])
-        sums = total(sums).cpu().tolist()  # one look at the GPU, not one a quantity
-        means = {name: summed / shares for name, summed in zip(self.sums, sums, strict=True)}
-        if not all(map(isfinite, means.values())):
-            raise FloatingPointError(
-                f"the loss must stay finite, got {means} by update {update}: lower lr, set clip, or look at the data"
-            )
-        return means
-
-    def state_dict(self) -> dict:
-        return {"sums": {name: total(summed).cpu() for name, summed in self.sums.items()}, "count": self.count}
-
-    def load_state_dict(self, state: dict) -> None:
-        """Continue from there; the first process takes the sums of all."""
-        share = int(world().rank == 0)
-        self.sums, self.count = {name: share * summed for name, summed in state["sums"].items()}, state["count"]
-
-    def write(self, history: History, update: int) -> None:
-        means = self.means(update)
-        history.steps.append(update)
-        for name, mean in means.items():
-            history.values.setdefault(name, []).append(mean)
-        self.sums, self.count = {}, 0
 
 
 def _progress(done: int, config: TrainConfig) -> tqdm:

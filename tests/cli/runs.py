@@ -23,7 +23,7 @@ TRAIN, TEST = {"ant": 11, "bee": 9, "cow": 6}, {"ant": 4, "bee": 3, "cow": 2}
 N_TRAIN, N_TEST, CLASSES = sum(TRAIN.values()), sum(TEST.values()), len(TRAIN)
 K, K_TOP = 7, 5
 
-QUIET = ("--no-progress", "--no-keep-memory", "--precision", "float32", "--batch-size", "6", "--log-every", "2")
+QUIET = ("--no-progress", "--precision", "float32", "--batch-size", "6", "--log-every", "2")
 SIZES = ("--hidden", "8", "--residual-layers", "1", "--residual-hidden", "4", "--code-dim", "3")
 NETWORK = ("--data", "folder:pets", *SIZES)
 ONE_LEVEL = (*NETWORK, "--num-codes", f"{K}", "--downsample", "2", *QUIET)

@@ -251,10 +251,17 @@ def changed(file: str, change: Callable[[dict], object]) -> None:
 
 
 VERSIONS = {
-    "missing": (lambda options: options.pop("keep_memory"), "keep_memory is missing and taken as"),
+    "missing": (lambda options: options.pop("timeout"), "timeout is missing and taken as"),
     "unknown": (lambda options: options.update(tempo=3), "tempo is not known here and left out"),
     "missing below": (lambda options: options["network"].pop("beta"), "another version"),
     "unknown below": (lambda options: options["training"].update(pace=[1]), "pace is not known here and left out"),
+    "dropped": (
+        lambda options: [
+            options.update(keep_memory=True),
+            options["training"].update(channels_last=True, fused=True, compile=False),
+        ],
+        "channels_last is not known here and left out; fused is not known here and left out; compile is not known",
+    ),
     "no kind": (lambda options: options.pop("model"), "model is missing"),
 }
 
@@ -269,7 +276,8 @@ def test_a_run_of_another_version_opens_with_a_warning_and_works(cli, whole, ver
 
 
 @pytest.mark.parametrize(
-    ("options", "version"), [(ONE_LEVEL, "unknown"), (ONE_LEVEL, "missing"), (TWO_LEVELS, "no kind")]
+    ("options", "version"),
+    [(ONE_LEVEL, "unknown"), (ONE_LEVEL, "missing"), (ONE_LEVEL, "dropped"), (TWO_LEVELS, "no kind")],
 )
 def test_a_run_of_another_version_is_trained_on(cli, pets, options, version):
     assert cli("train", *options, "--steps", 4, "--out", "run").status == 0

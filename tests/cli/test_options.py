@@ -15,6 +15,7 @@ from vqvae_course import __version__
 from vqvae_course import cli as command_line
 from vqvae_course.checkpoint import load_checkpoint
 from vqvae_course.cli import encode, evaluate, export, reconstruct, sample, train, train_prior
+from vqvae_course.cli.course import nbgrader_for
 from vqvae_course.cli.options import TrainVQVAE, device_from, from_plain, given
 from vqvae_course.cli.presets import PRESETS
 from vqvae_course.cli.run import RunError, as_plain
@@ -408,6 +409,12 @@ def test_without_a_name_the_device_is_one_that_is_there():
     assert device_from("cpu") == CPU
 
 
+def test_a_command_that_needs_nbgrader_says_how_to_get_it():
+    message = r"release must find nbgrader \(No module named 'nbgrader'\): python -m pip install nbgrader"
+    with pytest.raises(ValueError, match=message), nbgrader_for("release"):
+        raise ImportError("No module named 'nbgrader'")
+
+
 def test_options_of_another_type_are_refused():
     with pytest.raises(ValueError, match="of the right type"):
         from_plain(TrainVQVAE, as_plain(TrainVQVAE()) | {"seed": None})
@@ -421,14 +428,6 @@ def test_options_of_another_version_are_read_with_one_warning():
     ) as told:
         assert from_plain(TrainVQVAE, plain) == TrainVQVAE(seed=4)
     assert len(told) == 1
-
-
-def test_freed_memory_is_kept_unless_it_is_told_not_to(cli, pets, monkeypatch):
-    calls = []
-    monkeypatch.setattr(train, "keep_freed_memory", lambda: calls.append("train"))
-    for number, options in enumerate(((), ("--keep-memory",))):
-        assert cli("train", "--out", f"run{number}", "--steps", 1, *ONE_LEVEL, *options).status == 0
-    assert calls == ["train"]  # ONE_LEVEL says no
 
 
 # --- what the options do

@@ -48,9 +48,9 @@ MODELS = pytest.mark.parametrize(
         ONE_LEVEL,
         TWO_LEVELS,
         (*ONE_LEVEL, "--workers", "2"),
-        (*ONE_LEVEL, "--channels-last", "--fused", "--clip", "1.0"),
+        (*ONE_LEVEL, "--clip", "1.0"),
     ],
-    ids=["vqvae", "vqvae2", "streaming", "fast"],
+    ids=["vqvae", "vqvae2", "streaming", "clipped"],
 )
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are ended in the way of Unix"),

@@ -143,7 +143,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except torch.OutOfMemoryError as error:
         return complain(command, f"the device has too little memory ({error}): lower --batch-size")
     except Exception as error:
-        known = disk_full(error) or not_compiled(error)
+        known = disk_full(error)
         if os.environ.get("VQVAE_COURSE_TRACEBACK") or not (known or isinstance(error, EXPECTED)):
             raise
         return complain(command, known or str(error))
@@ -158,13 +158,6 @@ def disk_full(error: BaseException | None) -> str | None:
                 "what was there is as it was; a training goes on from its last checkpoint with --resume"
             )
         error = error.__cause__ or error.__context__
-    return None
-
-
-def not_compiled(error: Exception) -> str | None:
-    """Return what to say if ``torch.compile`` gave up, most often because there is no compiler; else None."""
-    if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
-        return f"torch.compile gave up ({str(error).splitlines()[0]}): leave --compile out"
     return None
 
 

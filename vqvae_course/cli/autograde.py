@@ -4,8 +4,8 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from vqvae_course.cli.course import OfAssignment, nbgrader_for
 from vqvae_course.cli.options import parse
 from vqvae_course.cli.run import say
 
@@ -13,19 +13,15 @@ EXAMPLE = "vqvae-course autograde --course course --assignment ps1"
 
 
 @dataclass(frozen=True)
-class Autograde:
+class Autograde(OfAssignment):
     """Run every submission of an assignment and let its checks give the points.
 
     Attributes:
-        course: Folder of the course, in which nbgrader runs.
-        assignment: Its name.
         students: Only these, separated by commas.
         jobs: How many submissions at a time; by default one per core, at most eight.
         force: Also those that have been graded before. Points given by hand stay.
     """
 
-    course: Path = Path("course")
-    assignment: str = "ps1"
     students: str = ""
     jobs: int = 0
     force: bool = False
@@ -34,10 +30,8 @@ class Autograde:
 def main(arguments: Sequence[str]) -> int:
     """Read the options and grade; return 1 if a submission could not be graded."""
     options = parse(Autograde, arguments, "autograde", EXAMPLE)
-    try:
+    with nbgrader_for("autograde"):
         import nbgrader  # noqa: F401 - it is started as a program
-    except ImportError as error:
-        raise ValueError(f"autograde must find nbgrader ({error}): python -m pip install nbgrader") from error
     from vqvae_course.assignments.autograde import autograde, by_hand, handed_in
 
     course, name = options.course.expanduser(), options.assignment

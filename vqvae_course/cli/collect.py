@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from vqvae_course.cli.course import OfAssignment
 from vqvae_course.cli.options import parse
 from vqvae_course.cli.run import say
 
@@ -18,12 +19,10 @@ EXAMPLE = "vqvae-course collect --course course --assignment ps1 --archive submi
 
 
 @dataclass(frozen=True)
-class Collect:
+class Collect(OfAssignment):
     """Sort what students handed in into nbgrader's folders: all of it, or nothing and the reasons.
 
     Attributes:
-        course: Folder of the course, in which nbgrader runs.
-        assignment: Its name.
         archive: Zips, folders or notebooks; none takes COURSE/downloaded/ASSIGNMENT/archive.
         students: The class as CSV: columns id,name,email,canvas_id,moodle_id, Canvas' gradebook or Moodle's worksheet.
         title: What the platform calls the assignment, if not as nbgrader does.
@@ -33,8 +32,6 @@ class Collect:
         dry_run: Say everything and write nothing.
     """
 
-    course: Path = Path("course")
-    assignment: str = "ps1"
     archive: tuple[Path, ...] = ()
     students: Path | None = None
     title: str | None = None

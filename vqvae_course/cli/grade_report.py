@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vqvae_course.assignments.roster import read_roster
+from vqvae_course.cli.course import OfAssignment, nbgrader_for
 from vqvae_course.cli.options import parse
 from vqvae_course.cli.run import say
 from vqvae_course.runtime import whole_file
@@ -14,19 +15,15 @@ EXAMPLE = "vqvae-course grade-report --course course --assignment ps1"
 
 
 @dataclass(frozen=True)
-class GradeReport:
+class GradeReport(OfAssignment):
     """List the scores of an assignment, and submissions whose score means something else than it says.
 
     Attributes:
-        course: Folder of the course, in which nbgrader runs.
-        assignment: Its name.
         students: The class as CSV, as for collect: then those who handed in nothing are named too.
         repair: Mend submitted notebooks before reporting; autograde again afterwards.
         alike: File for a page of HTML that shows answers which are the same side by side.
     """
 
-    course: Path = Path("course")
-    assignment: str = "ps1"
     students: Path | None = None
     repair: bool = False
     alike: Path | None = None
@@ -43,11 +40,9 @@ class Said(Protocol):
 def main(arguments: Sequence[str]) -> int:
     """Read the options and report; return 1 if something needs a look."""
     options = parse(GradeReport, arguments, "grade-report", EXAMPLE)
-    try:
+    with nbgrader_for("grade-report"):
         from vqvae_course.assignments import alike, gradebook, looks
         from vqvae_course.assignments.roll import roll
-    except ImportError as error:
-        raise ValueError(f"grade-report must find nbgrader ({error}): python -m pip install nbgrader") from error
     course, assignment = options.course.expanduser(), options.assignment
     repaired = repair(course, assignment) if options.repair else 0
     found, notes = looks.findings(course, assignment), looks.notes(course, assignment)

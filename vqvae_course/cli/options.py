@@ -1,6 +1,7 @@
 """The options of the training commands: the frozen configurations of the package, and what a run needs besides."""
 
 import warnings
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from math import inf
@@ -63,7 +64,6 @@ class Session:
         seed: Of weights, codebook and data order.
         device: Such as ``cpu`` or ``cuda``; None takes the fastest.
         tensorboard: Write losses, pictures and code usage for TensorBoard too (``pip install tensorboard``).
-        keep_memory: Keep freed memory for the next update (Linux; see the page of benchmarks).
         timeout: Seconds after which another process that does not answer is given up.
     """
 
@@ -73,7 +73,6 @@ class Session:
     seed: int = 0
     device: str | None = None
     tensorboard: bool = False
-    keep_memory: bool = True
     timeout: float = 300.0
     training: Training = field(default_factory=Training)
 
@@ -187,12 +186,9 @@ def parse(kind: type[T], arguments: Sequence[str], command: str, example: str, d
 
 def given(arguments: Sequence[str], option: str) -> str | None:
     """Return the value of one option before all of them are read, since others have defaults that hang on it."""
-    found = None
-    for place, word in enumerate(arguments):
-        name, equals, value = word.partition("=")
-        if name == option:  # given twice, the last one counts
-            found = value if equals else next(iter(arguments[place + 1 :]), None)
-    return found
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(option, dest="value", nargs="?")
+    return parser.parse_known_args(arguments)[0].value
 
 
 def steps_count(options: S, arguments: Sequence[str]) -> S:
@@ -226,8 +222,8 @@ def devices() -> list[str]:
 
 
 def quick_training(device: torch.device, **changes: Any) -> Training:
-    """Return settings for a device, with the speed options that benchmarks/results.md speaks for."""
-    return Training(**{"precision": fast_precision(device), "channels_last": True, "fused": True, **changes})
+    """Return settings for a device, in the precision that it computes fastest in."""
+    return Training(**{"precision": fast_precision(device), **changes})
 
 
 def from_plain(kind: type[T], plain: dict[str, Any]) -> T:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal
 
+from vqvae_course.cli.course import OfAssignment, nbgrader_for
 from vqvae_course.cli.options import parse
 from vqvae_course.cli.run import say
 
@@ -13,18 +13,14 @@ EXAMPLE = "vqvae-course release --course course --assignment ps1 --due '2026-03-
 
 
 @dataclass(frozen=True)
-class Release:
+class Release(OfAssignment):
     """Release COURSE/source/ASSIGNMENT, also once more after it has been graded: no grade is lost.
 
     Attributes:
-        course: Folder of the course, in which nbgrader runs.
-        assignment: Its name.
         removed: What becomes of an exercise that is no longer there: its points count for everybody, or are dropped.
         due: Until when to hand in, such as '2026-03-01 23:59' in this machine's time zone, or '... +01:00'.
     """
 
-    course: Path = Path("course")
-    assignment: str = "ps1"
     removed: Literal["count", "drop"] = "count"
     due: str = ""
 
@@ -32,10 +28,8 @@ class Release:
 def main(arguments: Sequence[str]) -> None:
     """Read the options, release, and say what has changed."""
     options = parse(Release, arguments, "release", EXAMPLE)
-    try:
+    with nbgrader_for("release"):
         from vqvae_course.assignments.release import due_of, release
-    except ImportError as error:
-        raise ValueError(f"release must find nbgrader ({error}): python -m pip install nbgrader") from error
     course, name = options.course.expanduser(), options.assignment
     done = release(course, name, options.removed, time_of(options.due))
     worth = "count for everybody" if options.removed == "count" else "are dropped"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vqvae_course.assignments.roster import read_roster
+from vqvae_course.cli.course import OfAssignment, nbgrader_for
 from vqvae_course.cli.options import parse
 from vqvae_course.cli.run import say
 
@@ -16,12 +17,10 @@ EXAMPLE = "vqvae-course results --course course --assignment ps1 --students stud
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(OfAssignment):
     """Write the points of a class into a CSV file.
 
     Attributes:
-        course: Folder of the course, in which nbgrader runs.
-        assignment: Its name.
         students: The class as CSV, as for collect; none takes all who have been graded.
         canvas: A gradebook exported from Canvas: fill this assignment's column, for an import.
         moodle: A grading worksheet exported from Moodle: fill the grades, to upload it again.
@@ -30,8 +29,6 @@ class Results:
         waiting: Write it although some were not graded, or points wait for a person.
     """
 
-    course: Path = Path("course")
-    assignment: str = "ps1"
     students: Path | None = None
     canvas: Path | None = None
     moodle: Path | None = None
@@ -43,11 +40,9 @@ class Results:
 def main(arguments: Sequence[str]) -> int:
     """Read the options and write the table; return 1 if somebody's points are not in it."""
     options = parse(Results, arguments, "results", EXAMPLE)
-    try:
+    with nbgrader_for("results"):
         from vqvae_course.assignments.roll import late_ones
         from vqvae_course.assignments.table import fill_canvas, fill_moodle, results, write_own
-    except ImportError as error:
-        raise ValueError(f"results must find nbgrader ({error}): python -m pip install nbgrader") from error
     if options.canvas and options.moodle:
         raise ValueError("results must be for one platform, got --canvas and --moodle")
     course, name, out = options.course.expanduser(), options.assignment, options.out.expanduser()

@@ -20,8 +20,9 @@ from tqdm import tqdm
 
 import vqvae_course
 from vqvae_course.folders import LOCK, named
+from vqvae_course.history import History
 from vqvae_course.runtime import half_written, whole_file
-from vqvae_course.train import LEVEL_NAMES, History
+from vqvae_course.train import LEVEL_NAMES
 
 LEVELS = ("", *sorted({f"_{name}" for names in LEVEL_NAMES.values() for name in names}))
 OWN_FILES = (

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from vqvae_course.cli.run import HistoryFile, Run, say
 from vqvae_course.distributed import world
-from vqvae_course.train import History, Step, TrainConfig, fit
+from vqvae_course.history import History
+from vqvae_course.train import Step, TrainConfig, fit
 
 PICTURE_EVERY = 500  # updates between two sets of pictures on TensorBoard
 

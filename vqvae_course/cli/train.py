@@ -30,7 +30,7 @@ from vqvae_course.distributed import agreed, together, world
 from vqvae_course.folders import PictureFiles
 from vqvae_course.metrics import data_variance
 from vqvae_course.quantize import put_codes
-from vqvae_course.runtime import eval_mode, keep_freed_memory, seed_everything
+from vqvae_course.runtime import eval_mode, seed_everything
 from vqvae_course.stream import FolderStream
 from vqvae_course.train import LEVEL_NAMES, vqvae2_step, vqvae_step
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
@@ -86,8 +86,6 @@ def train(options: TrainVQVAE) -> None:
     """Train a VQ-VAE or a VQ-VAE-2 in the folder of a run."""
     run, first = Run(options.out), world().rank == 0
     device = device_from(options.device)
-    if options.keep_memory:
-        keep_freed_memory()
     checkpoint = run / "model.pt"
     files = pictures_of(options.data) if first else None
     if files and not checkpoint.exists():

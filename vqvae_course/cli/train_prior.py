@@ -19,7 +19,7 @@ from vqvae_course.evaluate import evaluate_prior
 from vqvae_course.pixelcnn import GatedPixelCNN
 from vqvae_course.pixelsnail import PixelSNAIL
 from vqvae_course.prior import Prior
-from vqvae_course.runtime import keep_freed_memory, seed_everything
+from vqvae_course.runtime import seed_everything
 from vqvae_course.sample import sample
 from vqvae_course.train import prior_step
 
@@ -89,8 +89,6 @@ def options_file(run: Run, level: str | None) -> str:
 def train_priors(options: TrainPrior) -> None:
     """Train the prior of each level asked for."""
     first, device = world().rank == 0, device_from(options.device)
-    if options.keep_memory:
-        keep_freed_memory()
     trained = open_trained(options.out, device)
     run = trained.run
     if first:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vqvae_course.assignments.roster import folded, must_be_folder, read_roster
 from vqvae_course.assignments.variants import draw
+from vqvae_course.cli.course import OfAssignment, nbgrader_for
 from vqvae_course.cli.options import parse
 from vqvae_course.cli.run import say
 from vqvae_course.runtime import whole_file
@@ -15,7 +16,7 @@ EXAMPLE = "vqvae-course variants --course course --assignment exam --students st
 
 
 @dataclass(frozen=True)
-class Variants:
+class Variants(OfAssignment):
     """Make an assignment with other numbers for every student: source, release, and a notebook for each of them.
 
     Run it again when somebody joins: nothing that is there is changed.
@@ -28,7 +29,6 @@ class Variants:
         exercises: Names separated by commas, or all.
     """
 
-    course: Path = Path("course")
     assignment: str = "exam"
     students: Path | None = None
     ids: str = ""
@@ -38,13 +38,11 @@ class Variants:
 def main(arguments: Sequence[str]) -> None:
     """Read the options, judge what is there, then make source, release and handouts."""
     options = parse(Variants, arguments, "variants", EXAMPLE)
-    try:
+    with nbgrader_for("variants"):
         import nbformat
         import nbgrader  # noqa: F401 - generate_assignment needs it, and better fails before anything is written
 
         from vqvae_course.assignments.variants.pages import source
-    except ImportError as error:
-        raise ValueError(f"variants must find nbgrader ({error}): python -m pip install nbgrader") from error
     course, name = options.course.expanduser(), options.assignment
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise ValueError(f"assignment must be made of letters, digits, '_', '.' and '-', got {name!r}")
