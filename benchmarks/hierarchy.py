@@ -30,7 +30,7 @@ from vqvae_course.evaluate import agreement, evaluate_prior, evaluate_vqvae2, ju
 from vqvae_course.fidelity import frechet_distance, nearest_distances, precision_recall, reject
 from vqvae_course.metrics import data_variance, hierarchy_ratio, joint_nats
 from vqvae_course.pixelsnail import PixelSNAIL
-from vqvae_course.sample import sample_levels
+from vqvae_course.sampling import sample_levels
 from vqvae_course.train import Step, TrainConfig, classifier_step, fit, prior_step, vqvae2_step
 from vqvae_course.vqvae2 import VQVAE2, VQVAE2Config
 

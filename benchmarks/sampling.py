@@ -7,7 +7,7 @@ from benchmarks.measure import seconds_of
 from vqvae_course.pixelcnn import GatedPixelCNN
 from vqvae_course.pixelsnail import CausalAttention, PixelSNAIL
 from vqvae_course.prior import Prior
-from vqvae_course.sample import draw, sample
+from vqvae_course.sampling import draw, sample
 
 SHAPES = [(64, 8, 8), (64, 16, 16), (64, 32, 32), (16, 64, 64)]  # (B, h, w)
 ATTENTION_SHAPES = [(64, 8, 8), (64, 16, 16), (16, 32, 32)]  # attention is for the small maps of a hierarchy's top

@@ -9,7 +9,7 @@ from vqvae_course.conditional import ConditionalPrior, ConditionStack
 from vqvae_course.data import Batches, CodeSet
 from vqvae_course.evaluate import evaluate_prior
 from vqvae_course.pixelsnail import PixelSNAIL
-from vqvae_course.sample import sample, sample_levels
+from vqvae_course.sampling import sample, sample_levels
 from vqvae_course.train import TrainConfig, fit, load_checkpoint, prior_step, save_checkpoint
 
 B, H, W, K = 3, 4, 6, 5  # of the bottom
@@ -169,7 +169,7 @@ def test_a_checkpoint_rebuilds_it(tmp_path):
 
 @pytest.mark.parametrize("two_above", [False, True])
 def test_both_ways_draw_the_same_codes(two_above):
-    prior, above = build(two_above, num_classes=CLASSES).double(), maps_above(two_above, 8, 12)  # see test_sample.py
+    prior, above = build(two_above, num_classes=CLASSES).double(), maps_above(two_above, 8, 12)  # see test_sampling.py
     one, other = (
         sample(
             prior,

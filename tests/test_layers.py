@@ -37,7 +37,7 @@ LAYER = {
     "conditional": 3,
     "incremental": 4,
     "checkpoint": 4,
-    "sample": 5,
+    "sampling": 5,
     "train": 5,
 }
 LEAVES = {"plotting", "export", "checks", "assignments", "cli", "__main__"}
@@ -120,6 +120,17 @@ def test_module_imports_only_lower_layers(file):
     imported = imported_modules((ROOT / file).read_text(encoding="utf-8"), file)
     problems = list(filter(None, (complaint(importer, name) for name in sorted(imported))))
     assert not problems, f"{PACKAGE}/{file}: " + "; ".join(problems)
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_no_module_holds_a_function_named_like_a_module(file):
+    # After `from vqvae_course import sample` a reader must know which of the two it is. Exercises are named by their
+    # notebooks, and `assignments` after what an instructor does: neither folder is imported by a reader.
+    if file.parts[0] in ("checks", "assignments"):
+        return
+    names = {top.name for top in ast.parse((ROOT / file).read_text(encoding="utf-8")).body if hasattr(top, "name")}
+    clashes = names & {*LAYER, *LEAVES, file.stem}
+    assert not clashes, f"{PACKAGE}/{file} defines {sorted(clashes)}, which is also a module: rename one of the two"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from vqvae_course.causality import blind_spot, influence, is_causal
 from vqvae_course.incremental import IncrementalLogits
 from vqvae_course.pixelsnail import PERIODS, CausalAttention, PixelSNAIL, place_code
-from vqvae_course.sample import sample
+from vqvae_course.sampling import sample
 from vqvae_course.train import load_checkpoint, save_checkpoint
 
 B, H, W, K = 3, 4, 6, 5

@@ -9,7 +9,7 @@ Where to find an idea:
 - the VQ-VAE: ``vqvae``; the continuous VAE beside it: ``vae``; several levels of codes: ``vqvae2``
 - priors over codes: counting in ``prior``, PixelCNN and gated PixelCNN in ``pixelcnn``, attention in
   ``pixelsnail``, a level given those above it in ``conditional``
-- drawing from them: ``sample``; without computing anything twice: ``incremental``
+- drawing from them: ``sampling``; without computing anything twice: ``incremental``
 - what a network over maps sees, leaks of the future and blind spots: ``causality``
 - training loop: ``train``; checkpoints: ``checkpoint``; scores on a data set: ``evaluate``
 - perplexity, normalised MSE, bits and nats: ``metrics``; how good samples are: ``fidelity``

@@ -20,7 +20,7 @@ from vqvae_course.data import as_float, decode_codes, decode_levels, encode_data
 from vqvae_course.evaluate import evaluate_prior, evaluate_vqvae, evaluate_vqvae2
 from vqvae_course.pixelcnn import GatedPixelCNN
 from vqvae_course.pixelsnail import PixelSNAIL
-from vqvae_course.sample import sample, sample_levels
+from vqvae_course.sampling import sample, sample_levels
 from vqvae_course.vqvae import VQVAE
 
 BOTH = pytest.mark.parametrize("options", [ONE_LEVEL, TWO_LEVELS], ids=["vqvae", "vqvae2"])

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     default = defaults(arguments)
     options = parse(type(default), arguments, "train", EXAMPLE, steps_count(default, arguments))
     with together(options.timeout):
-        train(options)
+        train_model(options)
 
 
 def defaults(arguments: Sequence[str]) -> TrainVQVAE:
@@ -82,7 +82,7 @@ def defaults(arguments: Sequence[str]) -> TrainVQVAE:
     return resumed
 
 
-def train(options: TrainVQVAE) -> None:
+def train_model(options: TrainVQVAE) -> None:
     """Train a VQ-VAE or a VQ-VAE-2 in the folder of a run."""
     run, first = Run(options.out), world().rank == 0
     device = device_from(options.device)

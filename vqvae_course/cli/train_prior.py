@@ -20,7 +20,7 @@ from vqvae_course.pixelcnn import GatedPixelCNN
 from vqvae_course.pixelsnail import PixelSNAIL
 from vqvae_course.prior import Prior
 from vqvae_course.runtime import keep_freed_memory, seed_everything
-from vqvae_course.sample import sample
+from vqvae_course.sampling import sample
 from vqvae_course.train import prior_step
 
 EXAMPLE = "vqvae-course train-prior --out runs/glyphs --hidden 64 --steps 4000"

@@ -6,7 +6,7 @@ from torch import nn
 
 from vqvae_course.incremental import IncrementalLogits
 from vqvae_course.pixelcnn import GatedPixelCNN
-from vqvae_course.sample import SamplingInterrupted, draw, sample
+from vqvae_course.sampling import SamplingInterrupted, draw, sample
 
 B, H, W, K = 3, 4, 6, 5
 CLASSES, CONDITION = 3, 2
