@@ -10,10 +10,11 @@ from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTenso
 from torch.torch_version import TorchVersion
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vqvae_course import metrics, quantize, train
+from vqvae_course import metrics, nearest, quantize, train
 from vqvae_course.classifier import Classifier
 from vqvae_course.conditional import ConditionalPrior
 from vqvae_course.data import Batch, Batches, CodeSet, ImageSet
+from vqvae_course.nearest import FEW_SCORES
 from vqvae_course.pixelcnn import GatedPixelCNN, PixelCNN
 from vqvae_course.pixelsnail import PixelSNAIL
 from vqvae_course.prior import FrequencyPrior
@@ -328,9 +329,11 @@ def test_batches_of_a_prior_that_come_from_elsewhere_are_looked_at_one_by_one(wa
 # --- what a GPU computes instead
 
 
-def test_on_a_gpu_distances_are_compared_in_float64(waits):
-    z, codebook = torch.ones(N, D, device="cuda"), torch.ones(K, D, device="cuda")
-    assert quantize._compared_in(z, codebook) == torch.float64
+@pytest.mark.parametrize("few", [True, False])
+def test_on_a_gpu_distances_are_compared_in_float64(few, waits):
+    z, codebook = torch.ones(N if few else FEW_SCORES, D, device="cuda"), torch.ones(K, D, device="cuda")
+    assert nearest.fits_at_once(z, codebook) is few
+    assert nearest._compared_in(z, codebook) == torch.float64
     assert isinstance(nearest_code(z, codebook), FakeTensor)
     assert waits.seen == []
 

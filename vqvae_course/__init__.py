@@ -3,7 +3,7 @@
 Where to find an idea:
 
 - nearest code, straight-through estimator, codebook and commitment losses, EMA codebook, k-means
-  start, restart of dead codes: ``quantize``
+  start, restart of dead codes: ``quantize``; the fast search for nearest codes: ``nearest``
 - which indices are allowed, how often each occurs: ``indices``
 - encoder, decoder, residual layers: ``encdec``
 - the VQ-VAE: ``vqvae``; the continuous VAE beside it: ``vae``; several levels of codes: ``vqvae2``

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from vqvae_course.distributed import from_first, gathered, total, world
 from vqvae_course.indices import check_indices, count_indices, holds_integers
+from vqvae_course.nearest import check_rows, fits_at_once, nearest_fast
 from vqvae_course.runtime import KeptInFloat32, send, wide_dtype
-
-SCORES_AT_ONCE = 2**20  # latents are compared in chunks of so many scores: memory stays, whatever N is
 
 
 class Quantized(NamedTuple):
@@ -40,12 +39,10 @@ def nearest_code(z: Tensor, codebook: Tensor) -> Tensor:
 
         k = argmin_j ||z - e_j||^2 = argmin_j (||e_j||^2 - 2 z.e_j)     ||z||^2 is the same for all j
 
-    The second form is one matrix product: no (N, K, D) tensor, and in chunks of rows no (N, K) one
-    either. Two things keep it exact. Subtracting the codebook's mean from both sides changes no
-    distance, and keeps the squares small when everything lies far from the origin. And the few
-    rows whose distance is still within reach of rounding are compared once more in float64. To
-    learn whether there are any, a program would have to wait for its GPU: there, all rows are
-    compared in float64 from the start.
+    The second form is one matrix product, with no (N, K, D) tensor of differences. Subtracting the codebook's mean
+    from both sides changes no distance, and keeps the squares small when everything lies far from the origin. What
+    rounding is left, float64 makes harmless. With many latents and codes all scores at once would be a large
+    matrix: ``nearest_fast`` then finds the same indices in bounded memory.
 
     Args:
         z: (N, D) float.
@@ -59,67 +56,12 @@ def nearest_code(z: Tensor, codebook: Tensor) -> Tensor:
 
     Explained in notebook 02.
     """
-    if z.ndim != 2 or codebook.ndim != 2 or z.shape[1] != codebook.shape[1]:
-        raise ValueError(
-            "z and codebook must have shapes (N, D) and (K, D) with the same D, "
-            f"got {tuple(z.shape)} and {tuple(codebook.shape)}"
-        )
-    if len(codebook) == 0:
-        raise ValueError("codebook must hold at least one code, got none")
-    with torch.autocast(z.device.type, enabled=False):
-        dtype = _compared_in(z, codebook)
-        z, codebook = z.to(dtype), codebook.to(dtype)
-        if getattr(torch.compiler, "is_exporting", bool)():  # newer releases tell
-            return _nearest_in_float64(z, codebook)  # a graph has neither chunks nor rows to look at once more
-        centre = codebook.mean(dim=0)
-        codes = codebook - centre
-        code_norms = codes.square().sum(dim=1)  # (K,)
-        longest = code_norms.max()
-        places = torch.arange(len(codes), dtype=dtype, device=z.device)
-        size = max(1, SCORES_AT_ONCE // len(codes))
-        scores = z.new_empty(min(size, len(z)), len(codes))  # one buffer serves every chunk
-        indices = torch.empty(len(z), dtype=torch.int64, device=z.device)
-        for part, found in zip(z.split(size), indices.split(size), strict=True):
-            rows = part - centre
-            torch.addmm(code_norms, rows, codes.T, alpha=-2, out=scores[: len(part)])
-            best, chosen = _least(scores[: len(part)], places)
-            if dtype == torch.float32:
-                row_norms = torch.linalg.vector_norm(rows, dim=1).square()
-                # A score is off by a few units in the last place of the squares it is made of.
-                rounding = 4 * torch.finfo(dtype).eps * (row_norms + longest)
-                unsure = rounding > 1e-4 * (best + row_norms)
-                if unsure.any():
-                    chosen[unsure] = _nearest_in_float64(part[unsure], codebook)
-            found.copy_(chosen)
-    return indices
-
-
-def _compared_in(z: Tensor, codebook: Tensor) -> torch.dtype:
-    if z.device.type == "cuda":
-        return torch.float64
-    return wide_dtype(z.dtype, codebook.dtype)
-
-
-def _least(scores: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the least score of each row and where it stands, as ``scores.min(dim=1)`` does; ``scores`` are lost.
-
-    On a CPU that function looks at one number at a time, while ``amin`` takes many at once. So first the
-    least value; then every place is written down, plus a vast number (or infinity) unless the score there is
-    the least.
-    """
-    if scores.device.type != "cpu":
-        return scores.min(dim=1)
-    best = scores.amin(dim=1)
-    above = scores.sub_(best[:, None])
-    chosen = torch.add(places, above, alpha=torch.finfo(above.dtype).max, out=above).amin(dim=1)
-    return best, chosen.long().clamp(0, len(places) - 1)  # NaN has no place
-
-
-def _nearest_in_float64(z: Tensor, codebook: Tensor) -> Tensor:
-    place = "cpu" if z.device.type == "mps" else z.device  # MPS has no float64
-    exact, codes = z.to(place).double(), codebook.to(place).double()
-    scores = torch.addmm(codes.square().sum(dim=1), exact, codes.T, alpha=-2)
-    return scores.argmin(dim=1).to(z.device)
+    check_rows(z, codebook)
+    if not fits_at_once(z, codebook):
+        return nearest_fast(z, codebook)
+    centre = codebook.double().mean(dim=0)
+    z, codes = z - centre, codebook - centre
+    return (codes.square().sum(dim=1) - 2 * z @ codes.T).argmin(dim=1)
 
 
 def straight_through(z_e: Tensor, e_k: Tensor) -> Tensor:
@@ -180,7 +122,7 @@ class _Quantizer(KeptInFloat32):
     def choose(self, z_e: Tensor) -> Tensor:
         """Return the index of the nearest code at each position: (B, D, h, w) -> (B, h, w) int64."""
         rows = self.to_rows(z_e)
-        return nearest_code(rows, self.codebook).view(z_e.shape[0], *z_e.shape[2:])  # len() would fix an exported batch
+        return nearest_fast(rows, self.codebook).view(z_e.shape[0], *z_e.shape[2:])  # len() would fix an exported batch
 
     def lookup(self, indices: Tensor) -> Tensor:
         """Return the codes with these indices.
@@ -410,7 +352,7 @@ def kmeans_step(z: Tensor, codebook: Tensor) -> Tensor:
 
     Explained in notebook 02.
     """
-    indices = nearest_code(z, codebook)
+    indices = nearest_fast(z, codebook)
     count = count_indices(indices, len(codebook))[:, None]
     dtype = wide_dtype(z.dtype, codebook.dtype)  # the sum over a cell can pass the end of float16
     total = torch.zeros_like(codebook, dtype=dtype).index_add_(0, indices, z.to(dtype))
