@@ -210,6 +210,18 @@ def test_init_codebook_restarts_the_statistics_too(x):
         torch.testing.assert_close(model.quantizer.codebook[code], expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("quantizer", ["ema", "gradient"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_init_codebook_keeps_the_means_of_half_precision_latents_in_float32(x, quantizer, dtype):
+    model, z_e = build(quantizer=quantizer), (100 * torch.randn(B, D, H, W)).to(dtype)
+    model.latents = lambda x: z_e
+    model.init_codebook(x, torch.Generator().manual_seed(0))
+    rows = model.quantizer.to_rows(z_e.float())
+    torch.testing.assert_close(
+        model.quantizer.codebook.detach(), kmeans_init(rows, K, torch.Generator().manual_seed(0))
+    )
+
+
 def test_init_codebook_follows_its_generator(x):
     model, other = build(), build()
     other.load_state_dict(model.state_dict())

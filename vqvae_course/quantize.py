@@ -158,6 +158,16 @@ class _Quantizer(KeptInFloat32):
         # Laid out in memory as z_e is, or each of the losses would have to jump about in one of the two.
         return rows.view(*indices.shape, self.code_dim).movedim(-1, 1).contiguous()  # (B, D, h, w)
 
+    @torch.no_grad()
+    def reset_codes(self, which: Tensor | slice, codes: Tensor) -> None:
+        """Replace some codes, or with ``slice(None)`` all of them.
+
+        Args:
+            which: (M,) int64, the codes to replace, or a slice of them.
+            codes: (M, D), what to put there.
+        """
+        self.codebook[which] = codes.to(self.codebook)
+
 
 class VectorQuantizer(_Quantizer):
     """Replace each latent vector by its nearest code; the codebook learns by gradient.
@@ -305,15 +315,15 @@ class EMAVectorQuantizer(_Quantizer):
         self.codebook.copy_(self.ema_sum / laplace_smooth(self.ema_count, self.eps)[:, None])
 
     @torch.no_grad()
-    def reset_codes(self, which: Tensor, codes: Tensor, count: float = 1.0) -> None:
-        """Replace some codes together with the statistics behind them.
+    def reset_codes(self, which: Tensor | slice, codes: Tensor, count: float = 1.0) -> None:
+        """Replace some codes, or with ``slice(None)`` all of them, together with the statistics behind them.
 
         Args:
-            which: (M,) int64, the codes to replace.
+            which: (M,) int64, the codes to replace, or a slice of them.
             codes: (M, D), what to put there.
             count: The running count they start with.
         """
-        self.codebook[which] = codes.to(self.codebook)
+        super().reset_codes(which, codes)
         self.ema_count[which] = count  # with the statistics left as they were, the next update undoes the reset
         self.ema_sum[which] = count * codes.to(self.ema_sum)
 
@@ -364,7 +374,8 @@ def kmeans_init(z: Tensor, num_codes: int, generator: torch.Generator | None = N
     """Choose a first codebook among the latents: k-means++ seeds, then Lloyd's iterations.
 
     k-means++ (Arthur and Vassilvitskii, 2007) draws each next seed with probability proportional
-    to its squared distance from the seeds so far, so no two seeds coincide.
+    to its squared distance from the seeds so far, so no two seeds coincide. Several processes put their
+    latents together and take the codes that the first of them finds.
 
     Args:
         z: (N, D) float latents of one batch, N >= ``num_codes``.
@@ -384,6 +395,7 @@ def kmeans_init(z: Tensor, num_codes: int, generator: torch.Generator | None = N
         raise ValueError(f"z must have shape (N, D), got {tuple(z.shape)}")
     if num_codes < 1:
         raise ValueError(f"num_codes must be at least 1, got {num_codes}")
+    z = gathered(z)
     if len(z) < num_codes:
         raise ValueError(f"z must hold at least num_codes = {num_codes} latents, got {len(z)}: use a larger batch")
     check_finite(
@@ -395,7 +407,8 @@ def kmeans_init(z: Tensor, num_codes: int, generator: torch.Generator | None = N
     )
     # Scaled by a power of two, which rounds nothing: squares of the largest and the smallest floats have no place.
     scale = ldexp(1.0, frexp(float(z.abs().max()))[1] - 1) if z.numel() else 1.0
-    return (_kmeans(z.to(wide_dtype(z.dtype)) / scale, num_codes, generator, iterations) * scale).to(z.dtype)
+    codebook = _kmeans(z.to(wide_dtype(z.dtype)) / scale, num_codes, generator, iterations) * scale
+    return from_first(codebook.to(z.dtype))
 
 
 def check_finite(name: str, values: Tensor, what: str, advice: str) -> None:
@@ -435,44 +448,6 @@ def _kmeans(z: Tensor, num_codes: int, generator: torch.Generator | None, iterat
 
 
 @torch.no_grad()
-def put_codes(quantizer: VectorQuantizer | EMAVectorQuantizer, codes: Tensor) -> None:
-    """Replace the whole codebook, with the statistics behind it.
-
-    Args:
-        quantizer: With a codebook learned by gradient or by running means.
-        codes: (K, D).
-
-    Explained in notebook 07.
-    """
-    if isinstance(quantizer, EMAVectorQuantizer):
-        quantizer.reset_codes(torch.arange(len(codes), device=codes.device), codes)
-    else:
-        quantizer.codebook.copy_(codes)
-
-
-@torch.no_grad()
-def kmeans_start(
-    quantizer: VectorQuantizer | EMAVectorQuantizer, z_e: Tensor, generator: torch.Generator | None = None
-) -> None:
-    """Put a quantizer's codes, with the statistics behind them, where ``kmeans_init`` finds them in a batch.
-
-    Several processes put their latents together and take the codes that the first of them finds.
-
-    Args:
-        quantizer: With a codebook learned by gradient or by running means.
-        z_e: (B, D, h, w), the latents of a batch.
-        generator: Where random numbers come from, on the CPU; the global one if None.
-
-    Raises:
-        ValueError: If there are fewer distinct latents than codes, or some are not finite.
-
-    Explained in notebook 07.
-    """
-    z = gathered(quantizer.to_rows(z_e.detach()).to(wide_dtype(z_e.dtype)))
-    put_codes(quantizer, from_first(kmeans_init(z, quantizer.num_codes, generator)))
-
-
-@torch.no_grad()
 def restart_dead_codes(
     quantizer: VectorQuantizer | EMAVectorQuantizer,
     z_e: Tensor,
@@ -496,33 +471,13 @@ def restart_dead_codes(
         generator: Where random numbers come from, on the CPU; the global one if None.
 
     Returns:
-        (M,) int64, the indices of the restarted codes.
+        (K,) bool, True for each restarted code. A list of them would have a length that only the GPU knows,
+        and the program would have to wait for it.
 
     Raises:
         ValueError: If ``usage`` is missing for a quantizer that keeps no counts, or has a wrong shape.
 
     Explained in notebook 07.
-    """
-    return restart_codes(quantizer, z_e, usage, min_usage, generator).nonzero().flatten()
-
-
-@torch.no_grad()
-def restart_codes(
-    quantizer: VectorQuantizer | EMAVectorQuantizer,
-    z_e: Tensor,
-    usage: Tensor | None = None,
-    min_usage: float = 1.0,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """Do what ``restart_dead_codes`` does, but name the restarted codes by a mask.
-
-    Their number is known to the GPU alone then, and the program need not wait for it.
-
-    Returns:
-        (K,) bool, True for each restarted code.
-
-    Raises:
-        ValueError: As ``restart_dead_codes``.
     """
     if usage is None and not isinstance(quantizer, EMAVectorQuantizer):
         raise ValueError("usage must be given for a quantizer that keeps no counts, got None")

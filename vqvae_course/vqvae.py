@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vqvae_course.distributed import SharedBatchNorm2d
 from vqvae_course.encdec import Decoder, Encoder, halvings
-from vqvae_course.quantize import EMAVectorQuantizer, VectorQuantizer, check_finite, kmeans_start, restart_codes
+from vqvae_course.quantize import EMAVectorQuantizer, VectorQuantizer, check_finite, kmeans_init, restart_dead_codes
 from vqvae_course.runtime import eval_mode
 
 
@@ -155,7 +155,8 @@ class VQVAE(nn.Module):
         was_training = self.training
         self.train()  # normalised as the first training batches will be
         try:
-            kmeans_start(self.quantizer, self.latents(x), generator)
+            z = self.quantizer.to_rows(self.latents(x)).to(self.quantizer.codebook.dtype)
+            self.quantizer.reset_codes(slice(None), kmeans_init(z, self.config.num_codes, generator))
         finally:
             self.train(was_training)
 
@@ -181,7 +182,7 @@ class VQVAE(nn.Module):
         z_e = self.latents(x)
         q = self.quantizer(z_e)
         if self.training and self.config.restart_below > 0:
-            restart_codes(self.quantizer, z_e, min_usage=self.config.restart_below)
+            restart_dead_codes(self.quantizer, z_e, min_usage=self.config.restart_below)
         x_hat = self.decoder(q.z_q)
         recon_loss = F.mse_loss(x_hat.float(), x.float()) / self.config.data_variance
         return VQVAEOutput(x_hat, q.indices, recon_loss + q.loss, recon_loss, q.codebook_loss, q.commitment_loss)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vqvae_course.distributed import SharedBatchNorm2d
 from vqvae_course.encdec import Decoder, Encoder, halvings
-from vqvae_course.quantize import EMAVectorQuantizer, check_finite, kmeans_start, restart_codes
+from vqvae_course.quantize import EMAVectorQuantizer, check_finite, kmeans_init, restart_dead_codes
 from vqvae_course.runtime import eval_mode
 
 
@@ -232,7 +232,8 @@ class VQVAE2(nn.Module):
             for level, features in enumerate(self.features(x)):
                 z_e = self.latents(level, features, above)
                 quantizer = self.quantizers[level]
-                kmeans_start(quantizer, z_e, generator)
+                z = quantizer.to_rows(z_e).to(quantizer.codebook.dtype)
+                quantizer.reset_codes(slice(None), kmeans_init(z, quantizer.num_codes, generator))
                 if level + 1 < self.config.levels:
                     above = self.descend(level, above, self._typed(level, quantizer.codes_of(quantizer.choose(z_e))))
         finally:
@@ -295,7 +296,7 @@ class VQVAE2(nn.Module):
             z_e = self.latents(level, features, above)
             quantized.append(self.quantizers[level](z_e))
             if self.training and self.config.restart_below > 0:
-                restart_codes(self.quantizers[level], z_e, min_usage=self.config.restart_below)
+                restart_dead_codes(self.quantizers[level], z_e, min_usage=self.config.restart_below)
             above = self.descend(level, above, quantized[-1].z_q)
         recon_loss = F.mse_loss(above.float(), x.float()) / self.config.data_variance
         indices, losses, codebook_losses, commitment_losses = zip(*(q[1:] for q in quantized), strict=True)

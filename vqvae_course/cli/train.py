@@ -29,7 +29,6 @@ from vqvae_course.data import Batches, ImageSet, as_float, load_images, part_of
 from vqvae_course.distributed import agreed, together, world
 from vqvae_course.folders import PictureFiles
 from vqvae_course.metrics import data_variance
-from vqvae_course.quantize import put_codes
 from vqvae_course.runtime import eval_mode, keep_freed_memory, seed_everything
 from vqvae_course.stream import FolderStream
 from vqvae_course.train import LEVEL_NAMES, vqvae2_step, vqvae_step
@@ -216,7 +215,8 @@ def start_codebook(model: VQVAE | VQVAE2, options: TrainVQVAE, images: ImageSet,
     quantizers = list(model.quantizers) if isinstance(model, VQVAE2) else [model.quantizer]
     if options.codebook == "uniform":
         for quantizer in quantizers:
-            put_codes(quantizer, torch.empty_like(quantizer.codebook).uniform_(-1, 1) / quantizer.num_codes)
+            codes = torch.empty_like(quantizer.codebook).uniform_(-1, 1) / quantizer.num_codes
+            quantizer.reset_codes(slice(None), codes)
     if options.codebook != "kmeans":
         return
     most = max(quantizer.num_codes for quantizer in quantizers)
