@@ -22,7 +22,7 @@ from torch import nn
 from benchmarks.measure import interleaved, processor, seconds_of, table, with_section
 from benchmarks.workers import Worker, train_on_request
 from vqvae_course.data import Batch, as_float
-from vqvae_course.pixelcnn import GatedPixelCNN
+from vqvae_course.pixelcnn import GatedPixelCNN, GatedPixelCNNConfig
 from vqvae_course.runtime import fast_precision, keep_freed_memory
 from vqvae_course.scenes import draw_scenes
 from vqvae_course.train import Step, prior_step, vqvae_step
@@ -74,7 +74,11 @@ def build(network: Mapping[str, Any]) -> tuple[nn.Module, Batch, Step]:
     if "prior" in settings:
         size = (batch_size, settings["side"], settings["side"])
         indices = torch.randint(settings["prior"][0], size, generator=generator)
-        return GatedPixelCNN(*settings["prior"]), Batch(indices, torch.zeros(batch_size).long()), prior_step
+        return (
+            GatedPixelCNN(GatedPixelCNNConfig(*settings["prior"])),
+            Batch(indices, torch.zeros(batch_size).long()),
+            prior_step,
+        )
     images, labels, _ = draw_scenes(batch_size, 32, generator)
     return VQVAE(VQVAEConfig(**settings)), Batch(as_float(images), labels), vqvae_step
 

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.measure import seconds_of
-from vqvae_course.pixelcnn import GatedPixelCNN
-from vqvae_course.pixelsnail import CausalAttention, PixelSNAIL
+from vqvae_course.pixelcnn import GatedPixelCNN, GatedPixelCNNConfig
+from vqvae_course.pixelsnail import CausalAttention, PixelSNAIL, PixelSNAILConfig
 from vqvae_course.prior import Prior
 from vqvae_course.sampling import draw, sample
 
@@ -19,9 +19,9 @@ def build(device: str, attention: bool = False) -> Prior:
     """Return the network of all rows, untrained: what it draws is noise, what it costs is the same."""
     torch.manual_seed(0)
     if attention:  # after every third gated layer
-        prior = PixelSNAIL(NUM_CODES, HIDDEN, blocks=LAYERS // 3, layers=3)
+        prior = PixelSNAIL(PixelSNAILConfig(NUM_CODES, HIDDEN, blocks=LAYERS // 3, layers=3))
     else:
-        prior = GatedPixelCNN(NUM_CODES, HIDDEN, LAYERS)
+        prior = GatedPixelCNN(GatedPixelCNNConfig(NUM_CODES, HIDDEN, LAYERS))
     return prior.to(device).eval()
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 
 from vqvae_course import distributed
-from vqvae_course.conditional import ConditionalPrior
+from vqvae_course.conditional import ConditionalPrior, ConditionalPriorConfig
 from vqvae_course.data import Batches, CodeSet, ImageSet, as_float
 from vqvae_course.distributed import Parallel, World, agreed, anywhere, from_first, gathered, together, total, world
-from vqvae_course.pixelcnn import GatedPixelCNN
+from vqvae_course.pixelcnn import GatedPixelCNN, GatedPixelCNNConfig
 from vqvae_course.quantize import EMAVectorQuantizer, VectorQuantizer, kmeans_init, restart_dead_codes
 from vqvae_course.train import TrainConfig, fit, prior_step, vqvae2_step, vqvae_step
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
@@ -103,7 +103,7 @@ def prior() -> dict[str, Any]:
     torch.manual_seed(1)
     maps = (torch.arange(N)[:, None, None] + torch.arange(4)[:, None] + torch.arange(6)) % K
     codes = CodeSet(maps, torch.arange(N) % 3, "stairs")
-    return trained(GatedPixelCNN(K, hidden=6, layers=2, num_classes=3), codes, prior_step)
+    return trained(GatedPixelCNN(GatedPixelCNNConfig(K, hidden=6, layers=2, num_classes=3)), codes, prior_step)
 
 
 def conditional() -> dict[str, Any]:
@@ -111,7 +111,9 @@ def conditional() -> dict[str, Any]:
     torch.manual_seed(1)
     maps = (torch.arange(N)[:, None, None] + torch.arange(4)[:, None] + torch.arange(6)) % K
     codes = CodeSet(maps, torch.arange(N) % 3, "stairs", (maps[:, ::2, ::2],))
-    return trained(ConditionalPrior(K, [(K, 2)], hidden=6, layers=2, stack_layers=1), codes, prior_step)
+    return trained(
+        ConditionalPrior(ConditionalPriorConfig(K, [(K, 2)], hidden=6, layers=2, stack_layers=1)), codes, prior_step
+    )
 
 
 def normalized() -> dict[str, Any]:

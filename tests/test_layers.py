@@ -13,6 +13,7 @@ ROOT = Path(vqvae_course.__file__).parent
 LAYER = {
     "runtime": 0,
     "distributed": 0,
+    "configs": 0,
     "encdec": 0,
     "indices": 0,
     "folders": 0,

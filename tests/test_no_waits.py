@@ -12,11 +12,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from vqvae_course import metrics, nearest, train
 from vqvae_course.classifier import Classifier
-from vqvae_course.conditional import ConditionalPrior
+from vqvae_course.conditional import ConditionalPrior, ConditionalPriorConfig
 from vqvae_course.data import Batch, Batches, CodeSet, ImageSet
 from vqvae_course.nearest import FEW_SCORES
-from vqvae_course.pixelcnn import GatedPixelCNN, PixelCNN
-from vqvae_course.pixelsnail import PixelSNAIL
+from vqvae_course.pixelcnn import GatedPixelCNN, GatedPixelCNNConfig, PixelCNN, PixelCNNConfig
+from vqvae_course.pixelsnail import PixelSNAIL, PixelSNAILConfig
 from vqvae_course.prior import FrequencyPrior
 from vqvae_course.quantize import EMAVectorQuantizer, VectorQuantizer, nearest_code, restart_dead_codes
 from vqvae_course.runtime import send
@@ -136,16 +136,27 @@ OF_IMAGES = {
     "classifier": (lambda: Classifier(C, CLASSES, 6), classifier_step),
 }
 OF_CODES = {
-    "PixelCNN": (lambda: PixelCNN(K, **SMALL_GATED), prior_step),
-    "gated PixelCNN": (lambda: GatedPixelCNN(K, **SMALL_GATED), prior_step),
-    "gated PixelCNN, classes": (lambda: GatedPixelCNN(K, num_classes=CLASSES, **SMALL_GATED), prior_step),
-    "gated PixelCNN, condition": (lambda: GatedPixelCNN(K, condition_channels=3, **SMALL_GATED), conditioned_step),
-    "PixelSNAIL": (lambda: PixelSNAIL(K, **SMALL_SNAIL), prior_step),
-    "PixelSNAIL, classes": (lambda: PixelSNAIL(K, num_classes=CLASSES, **SMALL_SNAIL), prior_step),
-    "PixelSNAIL, condition": (lambda: PixelSNAIL(K, condition_channels=3, **SMALL_SNAIL), conditioned_step),
-    "a level below": (lambda: ConditionalPrior(K, [(K + 2, 2)], **SMALL_BELOW), prior_step),
+    "PixelCNN": (lambda: PixelCNN(PixelCNNConfig(K, **SMALL_GATED)), prior_step),
+    "gated PixelCNN": (lambda: GatedPixelCNN(GatedPixelCNNConfig(K, **SMALL_GATED)), prior_step),
+    "gated PixelCNN, classes": (
+        lambda: GatedPixelCNN(GatedPixelCNNConfig(K, num_classes=CLASSES, **SMALL_GATED)),
+        prior_step,
+    ),
+    "gated PixelCNN, condition": (
+        lambda: GatedPixelCNN(GatedPixelCNNConfig(K, condition_channels=3, **SMALL_GATED)),
+        conditioned_step,
+    ),
+    "PixelSNAIL": (lambda: PixelSNAIL(PixelSNAILConfig(K, **SMALL_SNAIL)), prior_step),
+    "PixelSNAIL, classes": (lambda: PixelSNAIL(PixelSNAILConfig(K, num_classes=CLASSES, **SMALL_SNAIL)), prior_step),
+    "PixelSNAIL, condition": (
+        lambda: PixelSNAIL(PixelSNAILConfig(K, condition_channels=3, **SMALL_SNAIL)),
+        conditioned_step,
+    ),
+    "a level below": (lambda: ConditionalPrior(ConditionalPriorConfig(K, [(K + 2, 2)], **SMALL_BELOW)), prior_step),
     "a level below two": (
-        lambda: ConditionalPrior(K, [(K + 2, 2), (K + 1, 2)], num_classes=CLASSES, **SMALL_BELOW),
+        lambda: ConditionalPrior(
+            ConditionalPriorConfig(K, [(K + 2, 2), (K + 1, 2)], num_classes=CLASSES, **SMALL_BELOW)
+        ),
         prior_step,
     ),
 }

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from vqvae_course.causality import blind_spot, influence, is_causal
 from vqvae_course.incremental import IncrementalLogits
-from vqvae_course.pixelsnail import PERIODS, CausalAttention, PixelSNAIL, place_code
+from vqvae_course.pixelsnail import PERIODS, CausalAttention, PixelSNAIL, PixelSNAILConfig, place_code
 from vqvae_course.sampling import sample
 from vqvae_course.train import load_checkpoint, save_checkpoint
 
@@ -23,9 +23,11 @@ CONDITIONING = pytest.mark.parametrize(
 
 def build(with_labels=False, with_condition=False, **arguments) -> PixelSNAIL:
     prior = PixelSNAIL(
-        **{"num_codes": K, "hidden": HIDDEN, "blocks": 2, "layers": 2, "heads": HEADS, **arguments},
-        num_classes=CLASSES if with_labels else None,
-        condition_channels=CONDITION if with_condition else None,
+        PixelSNAILConfig(
+            **{"num_codes": K, "hidden": HIDDEN, "blocks": 2, "layers": 2, "heads": HEADS, **arguments},
+            num_classes=CLASSES if with_labels else None,
+            condition_channels=CONDITION if with_condition else None,
+        )
     )
     with torch.no_grad():
         prior.head[-1].weight *= 30  # an untrained prior is nearly uniform, and would hide mistakes
@@ -182,7 +184,7 @@ def test_the_same_network_serves_maps_of_any_size():
 
 def test_it_learns_to_copy_a_code_from_far_away_where_convolutions_are_blind():
     torch.manual_seed(0)
-    prior = PixelSNAIL(4, hidden=16, blocks=1, layers=1, heads=2, first_kernel_size=3)
+    prior = PixelSNAIL(PixelSNAILConfig(4, hidden=16, blocks=1, layers=1, heads=2, first_kernel_size=3))
     optimizer = torch.optim.Adam(prior.parameters(), lr=1e-2)
     for _ in range(150):
         maps = torch.randint(4, (32, 3, 7))

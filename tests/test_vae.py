@@ -107,7 +107,7 @@ def test_a_wide_likelihood_silences_the_latent(x):
     [
         ({"latent_dim": 0}, "latent_dim must be at least 1, got 0"),
         ({"hidden": 0}, "hidden must be at least 1, got 0"),
-        ({"residual_layers": -1}, "residual_layers must not be negative, got -1"),
+        ({"residual_layers": -1}, "residual_layers must be at least 0, got -1"),
         ({"pixel_variance": 0.0}, r"pixel_variance must be positive, got 0\.0"),
         ({"pixel_variance": math.nan}, "pixel_variance must be positive, got nan"),
         ({"downsample": 3}, "downsample must be a power of two, at least 2, got 3"),

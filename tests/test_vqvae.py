@@ -243,6 +243,7 @@ def test_init_codebook_refuses_images_that_are_not_finite_and_leaves_the_model_a
         model.to_code_dim.bias[0] = value
     with pytest.raises(ValueError, match="z must be finite, got NaN or infinity in 48 of 48 latents"):
         model.init_codebook(torch.rand_like(x))
+    assert_unchanged(model, before, "quantizer.")
     assert not model.training
 
 
@@ -323,7 +324,7 @@ def test_a_config_cannot_be_changed():
         ({"residual_hidden": 0}, "residual_hidden must be at least 1, got 0"),
         ({"num_codes": 0}, "num_codes must be at least 1, got 0"),
         ({"code_dim": 0}, "code_dim must be at least 1, got 0"),
-        ({"residual_layers": -1}, "residual_layers must not be negative, got -1"),
+        ({"residual_layers": -1}, "residual_layers must be at least 0, got -1"),
         ({"data_variance": 0.0}, "data_variance must be positive and finite, got 0.0"),
         ({"data_variance": float("nan")}, "data_variance must be positive and finite, got nan"),
         ({"beta": -0.1}, "beta must be finite and not negative, got -0.1"),

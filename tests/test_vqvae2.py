@@ -365,7 +365,7 @@ def test_levels_add_up_in_bits():
         ({"num_codes": (5, 0)}, "num_codes must be at least 1 on each level, got (5, 0)"),
         ({"code_dim": 0}, "code_dim must be at least 1, got 0"),
         ({"hidden": 0}, "hidden must be at least 1, got 0"),
-        ({"residual_layers": -1}, "residual_layers must not be negative, got -1"),
+        ({"residual_layers": -1}, "residual_layers must be at least 0, got -1"),
         ({"data_variance": 0.0}, "data_variance must be positive and finite, got 0.0"),
         ({"data_variance": float("nan")}, "data_variance must be positive and finite, got nan"),
         ({"beta": -0.1}, "beta must be finite and not negative, got -0.1"),

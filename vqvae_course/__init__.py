@@ -5,7 +5,7 @@ Where to find an idea:
 - nearest code, straight-through estimator, codebook and commitment losses, EMA codebook, k-means
   start, restart of dead codes: ``quantize``; the fast search for nearest codes: ``nearest``
 - which indices are allowed, how often each occurs: ``indices``
-- encoder, decoder, residual layers: ``encdec``
+- encoder, decoder, residual layers: ``encdec``; what configurations of models may hold: ``configs``
 - the VQ-VAE: ``vqvae``; the continuous VAE beside it: ``vae``; several levels of codes: ``vqvae2``
 - priors over codes: counting in ``prior``, PixelCNN and gated PixelCNN in ``pixelcnn``, attention in
   ``pixelsnail``, a level given those above it in ``conditional``

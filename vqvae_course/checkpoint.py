@@ -2,7 +2,6 @@
 
 import pickle
 import warnings
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,10 +9,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vqvae_course.conditional import ConditionalPrior
+from vqvae_course.conditional import ConditionalPrior, ConditionalPriorConfig
 from vqvae_course.distributed import world
-from vqvae_course.pixelcnn import GatedPixelCNN, PixelCNN
-from vqvae_course.pixelsnail import PixelSNAIL
+from vqvae_course.pixelcnn import GatedPixelCNN, GatedPixelCNNConfig, PixelCNN, PixelCNNConfig
+from vqvae_course.pixelsnail import PixelSNAIL, PixelSNAILConfig
 from vqvae_course.runtime import whole_file
 from vqvae_course.vae import VAE, VAEConfig
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
@@ -22,14 +21,14 @@ from vqvae_course.vqvae2 import VQVAE2, VQVAE2Config
 FORMAT = 1  # raised when the layout changes, so that an older file is refused by name
 
 
-REBUILD: dict[str, Callable[[dict], nn.Module]] = {
-    "VAE": lambda config: VAE(VAEConfig(**config)),
-    "VQVAE": lambda config: VQVAE(VQVAEConfig(**config)),
-    "VQVAE2": lambda config: VQVAE2(VQVAE2Config(**config)),
-    "PixelCNN": lambda config: PixelCNN(**config),
-    "GatedPixelCNN": lambda config: GatedPixelCNN(**config),
-    "PixelSNAIL": lambda config: PixelSNAIL(**config),
-    "ConditionalPrior": lambda config: ConditionalPrior(**config),
+REBUILD: dict[str, tuple[type[nn.Module], type]] = {
+    "VAE": (VAE, VAEConfig),
+    "VQVAE": (VQVAE, VQVAEConfig),
+    "VQVAE2": (VQVAE2, VQVAE2Config),
+    "PixelCNN": (PixelCNN, PixelCNNConfig),
+    "GatedPixelCNN": (GatedPixelCNN, GatedPixelCNNConfig),
+    "PixelSNAIL": (PixelSNAIL, PixelSNAILConfig),
+    "ConditionalPrior": (ConditionalPrior, ConditionalPriorConfig),
 }
 
 
@@ -61,7 +60,7 @@ def describe(model: nn.Module) -> tuple[str, dict[str, Any]]:
     """
     name = type(model).__name__
     if name in REBUILD:
-        return name, model.config if isinstance(model.config, dict) else asdict(model.config)
+        return name, asdict(model.config)
     raise ValueError(f"model must be one of {', '.join(REBUILD)}, got {name}")
 
 
@@ -136,7 +135,8 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Che
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"{path} must be a checkpoint of format {FORMAT}, got {found!r}")
     try:
-        model = REBUILD[content["model"]](content["config"])
+        kind, config = REBUILD[content["model"]]
+        model = kind(config(**content["config"]))
         model.load_state_dict(content["weights"])
         rest = [content[name] for name in ("step", "history", "optimizer", "batches", "random")]
     except (KeyError, TypeError, RuntimeError) as error:

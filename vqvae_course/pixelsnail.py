@@ -1,12 +1,14 @@
 """The PixelSNAIL: gated causal convolutions with causal self-attention between them."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqvae_course.pixelcnn import GatedLayer, check_sizes, output_stack
+from vqvae_course.configs import at_least, odd_kernels
+from vqvae_course.pixelcnn import GatedLayer, output_stack
 from vqvae_course.prior import EmbeddingPrior
 
 PERIODS = (4, 8, 16, 32, 64, 128, 256)  # of the waves that tell places apart, in positions
@@ -33,6 +35,12 @@ def place_code(height: int, width: int, device: torch.device | str | None = None
     i, j = torch.cartesian_prod(rows, columns).view(-1, 2).unbind(dim=1)
     angles = torch.stack([place * (2 * math.pi / period) for place in (i, j) for period in PERIODS], dim=1)
     return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+def check_heads(hidden: int, heads: int) -> None:
+    """Raise ``ValueError`` unless so many heads can share so many channels."""
+    if heads < 1 or hidden % heads:
+        raise ValueError(f"heads must be at least 1 and divide hidden = {hidden}, got {heads}")
 
 
 class CausalAttention(nn.Module):
@@ -63,8 +71,7 @@ class CausalAttention(nn.Module):
 
     def __init__(self, hidden: int, heads: int = 4):
         super().__init__()
-        if heads < 1 or hidden % heads:
-            raise ValueError(f"heads must be at least 1 and divide hidden = {hidden}, got {heads}")
+        check_heads(hidden, heads)
         place = 4 * len(PERIODS)
         self.heads = heads
         self.norm = nn.LayerNorm(hidden)
@@ -109,6 +116,38 @@ class CausalAttention(nn.Module):
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
+@dataclass(frozen=True)
+class PixelSNAILConfig:
+    """Everything that defines a PixelSNAIL; ``PixelSNAIL(config)`` rebuilds it.
+
+    Attributes:
+        num_codes: K.
+        hidden: Channels, a multiple of ``heads``.
+        blocks: How many times gated layers and attention follow each other.
+        layers: Gated layers in a block.
+        heads: Heads of each attention.
+        kernel_size: Odd size of all kernels but the first layer's.
+        num_classes: Number of labels; None for a prior without classes.
+        condition_channels: Channels of a spatial condition; None for a prior without one.
+        first_kernel_size: Odd size of the first layer's kernel.
+    """
+
+    num_codes: int
+    hidden: int = 64
+    blocks: int = 2
+    layers: int = 2
+    heads: int = 4
+    kernel_size: int = 3
+    num_classes: int | None = None
+    condition_channels: int | None = None
+    first_kernel_size: int = 7
+
+    def __post_init__(self):
+        at_least(1, self, "num_codes", "hidden", "blocks", "layers", "num_classes", "condition_channels")
+        check_heads(self.hidden, self.heads)
+        odd_kernels(self, "kernel_size", "first_kernel_size")
+
+
 class PixelSNAIL(EmbeddingPrior):
     """A prior over index maps that sees near codes by convolution and far ones by attention.
 
@@ -121,60 +160,22 @@ class PixelSNAIL(EmbeddingPrior):
     positions, so it is for small maps: four times as many positions take sixteen times as many comparisons.
 
     Args:
-        num_codes: K.
-        hidden: Channels.
-        blocks: How many times gated layers and attention follow each other.
-        layers: Gated layers in a block.
-        heads: Heads of each attention.
-        kernel_size: Odd size of all kernels but the first layer's.
-        num_classes: Number of labels; None for a prior without classes.
-        condition_channels: Channels of a spatial condition; None for a prior without one.
-        first_kernel_size: Odd size of the first layer's kernel.
-
-    Attributes:
-        config: These arguments as a dict; ``PixelSNAIL(**config)`` rebuilds the network.
-
-    Raises:
-        ValueError: If an argument is out of its range.
+        config: A ``PixelSNAILConfig``.
 
     Explained in notebook 13.
     """
 
-    def __init__(
-        self,
-        num_codes: int,
-        hidden: int = 64,
-        blocks: int = 2,
-        layers: int = 2,
-        heads: int = 4,
-        kernel_size: int = 3,
-        num_classes: int | None = None,
-        condition_channels: int | None = None,
-        first_kernel_size: int = 7,
-    ):
-        check_sizes(
-            {"hidden": hidden, "blocks": blocks, "layers": layers},
-            {"kernel_size": kernel_size, "first_kernel_size": first_kernel_size},
-        )
-        super().__init__(num_codes, hidden, num_classes, condition_channels)
-        self.config = {
-            "num_codes": num_codes,
-            "hidden": hidden,
-            "blocks": blocks,
-            "layers": layers,
-            "heads": heads,
-            "kernel_size": kernel_size,
-            "num_classes": num_classes,
-            "condition_channels": condition_channels,
-            "first_kernel_size": first_kernel_size,
-        }
+    def __init__(self, config: PixelSNAILConfig):
+        super().__init__(config.num_codes, config.hidden, config.num_classes, config.condition_channels)
+        self.config = config
+        c = config
         self.layers = nn.ModuleList()
-        for depth in range(blocks * layers):
-            kernel = kernel_size if depth else first_kernel_size
-            self.layers.append(GatedLayer(hidden, kernel, depth == 0, num_classes, condition_channels))
-            if (depth + 1) % layers == 0:
-                self.layers.append(CausalAttention(hidden, heads))
-        self.head = output_stack(hidden, num_codes)
+        for depth in range(c.blocks * c.layers):
+            kernel = c.kernel_size if depth else c.first_kernel_size
+            self.layers.append(GatedLayer(c.hidden, kernel, depth == 0, c.num_classes, c.condition_channels))
+            if (depth + 1) % c.layers == 0:
+                self.layers.append(CausalAttention(c.hidden, c.heads))
+        self.head = output_stack(c.hidden, c.num_codes)
 
     def logits_from(self, embedded: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
         """Return (B, K, h, w) logits from embedded codes (B, hidden, h, w)."""

@@ -5,6 +5,7 @@ from math import inf
 import torch
 from torch import Tensor, nn
 
+from vqvae_course.configs import at_least
 from vqvae_course.indices import check_indices, count_indices, holds_integers
 
 
@@ -29,16 +30,10 @@ class Prior(nn.Module):
 
     def __init__(self, num_codes: int, num_classes: int | None = None, condition_channels: int | None = None):
         super().__init__()
-        for name, value in {
-            "num_codes": num_codes,
-            "num_classes": num_classes,
-            "condition_channels": condition_channels,
-        }.items():
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
         self.num_codes = num_codes
         self.num_classes = num_classes
         self.condition_channels = condition_channels
+        at_least(1, self, "num_codes", "num_classes", "condition_channels")
 
     def condition_from(self, above: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         """Return what this prior takes as its condition, of the index maps of the levels above: nothing.

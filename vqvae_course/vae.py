@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from vqvae_course.configs import at_least, check_layers
 from vqvae_course.encdec import Decoder, Encoder, halvings
 
 
@@ -62,11 +63,8 @@ class VAEConfig:
     pixel_variance: float = 0.05
 
     def __post_init__(self):
-        for name in ("in_channels", "height", "width", "hidden", "residual_hidden", "latent_dim"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.residual_layers < 0:
-            raise ValueError(f"residual_layers must not be negative, got {self.residual_layers}")
+        check_layers(self)
+        at_least(1, self, "height", "width", "latent_dim")
         if not self.pixel_variance > 0:
             raise ValueError(f"pixel_variance must be positive, got {self.pixel_variance}")
         halvings(self.downsample)

@@ -1,13 +1,13 @@
 """The VQ-VAE: an encoder, a codebook and a decoder."""
 
 from dataclasses import dataclass
-from math import inf
 from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqvae_course.configs import at_least, check_codebooks
 from vqvae_course.distributed import SharedBatchNorm2d
 from vqvae_course.encdec import Decoder, Encoder, halvings
 from vqvae_course.quantize import EMAVectorQuantizer, VectorQuantizer, check_finite, kmeans_init, restart_dead_codes
@@ -54,18 +54,8 @@ class VQVAEConfig:
     patches: bool = False
 
     def __post_init__(self):
-        for name in ("in_channels", "hidden", "residual_hidden", "num_codes", "code_dim"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.residual_layers < 0:
-            raise ValueError(f"residual_layers must not be negative, got {self.residual_layers}")
-        if not 0 < self.data_variance < inf:
-            raise ValueError(f"data_variance must be positive and finite, got {self.data_variance}")
-        for name in ("beta", "restart_below"):
-            if not 0 <= getattr(self, name) < inf:
-                raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}")
-        if not 0 <= self.decay < 1:
-            raise ValueError(f"decay must lie in [0, 1), got {self.decay}")
+        check_codebooks(self)
+        at_least(1, self, "num_codes")
         if self.quantizer not in ("ema", "gradient"):
             raise ValueError(f'quantizer must be "ema" or "gradient", got {self.quantizer!r}')
         if self.restart_below and self.quantizer != "ema":

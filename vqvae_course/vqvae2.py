@@ -1,13 +1,14 @@
 """The VQ-VAE-2: several maps of codes, a small one for the whole and larger ones for the detail."""
 
 from dataclasses import dataclass
-from math import inf, prod
+from math import prod
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqvae_course.configs import check_codebooks
 from vqvae_course.distributed import SharedBatchNorm2d
 from vqvae_course.encdec import Decoder, Encoder, halvings
 from vqvae_course.quantize import EMAVectorQuantizer, check_finite, kmeans_init, restart_dead_codes
@@ -59,18 +60,7 @@ class VQVAE2Config:
             raise ValueError(f"num_codes must have as many entries as strides {self.strides}, got {self.num_codes}")
         if min(self.num_codes) < 1:
             raise ValueError(f"num_codes must be at least 1 on each level, got {self.num_codes}")
-        for name in ("in_channels", "hidden", "residual_hidden", "code_dim"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.residual_layers < 0:
-            raise ValueError(f"residual_layers must not be negative, got {self.residual_layers}")
-        if not 0 < self.data_variance < inf:
-            raise ValueError(f"data_variance must be positive and finite, got {self.data_variance}")
-        for name in ("beta", "restart_below"):
-            if not 0 <= getattr(self, name) < inf:
-                raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}")
-        if not 0 <= self.decay < 1:
-            raise ValueError(f"decay must lie in [0, 1), got {self.decay}")
+        check_codebooks(self)
         for stride in self.strides:
             halvings(stride, "strides")
 
