@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from vqvae_course.causality import blind_spot, influence, is_causal
 from vqvae_course.incremental import IncrementalLogits
-from vqvae_course.pixelsnail import PERIODS, CausalAttention, PixelSNAIL, PixelSNAILConfig, place_code
+from vqvae_course.pixelsnail import PERIODS, CausalAttention, PixelSNAIL, PixelSNAILConfig, positional_encoding
 from vqvae_course.sampling import sample
 from vqvae_course.train import load_checkpoint, save_checkpoint
 
@@ -64,7 +64,7 @@ def test_attention_by_hand():
     attention = CausalAttention(HIDDEN, HEADS).double()
     h, codes = torch.randn(2, B, HIDDEN, H, W, dtype=torch.float64).unbind()
     got = attention(h, codes)
-    place = place_code(H, W).double()
+    place = positional_encoding(H, W).double()
     rows, read = (x.flatten(2).transpose(1, 2) for x in (h, codes))
     normed = F.layer_norm(rows, (HIDDEN,), attention.norm.weight, attention.norm.bias)
     size = HIDDEN // HEADS
@@ -116,7 +116,7 @@ def test_a_map_of_one_position_is_all_first_position():
 
 
 def test_the_wave_code_tells_all_places_apart_and_turns_alike_everywhere():
-    code = place_code(9, 14)
+    code = positional_encoding(9, 14)
     assert code.shape == (9 * 14, 4 * len(PERIODS))
     assert torch.pdist(code).min() > 0.1
     product = (code @ code.T).view(9, 14, 9, 14)

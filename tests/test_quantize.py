@@ -716,6 +716,17 @@ def test_the_statistics_restart_with_the_code(with_dead_codes):
     assert torch.equal(with_dead_codes.ema_sum[dead], with_dead_codes.codebook[dead])
 
 
+@pytest.mark.parametrize("min_usage", [0.9, 1.0, 5.0])
+def test_a_restarted_code_counts_as_one_latent_or_as_much_as_keeps_it_alive(with_dead_codes, min_usage):
+    dead = restart_dead_codes(with_dead_codes, torch.randn(B, D, H, W), min_usage=min_usage)
+    assert dead.any()
+    assert torch.equal(with_dead_codes.ema_count[dead], torch.full((int(dead.sum()),), max(1.0, min_usage)))
+    torch.testing.assert_close(
+        with_dead_codes.ema_sum[dead], with_dead_codes.ema_count[dead, None] * with_dead_codes.codebook[dead]
+    )
+    assert not (with_dead_codes.ema_count < min_usage)[dead].any()
+
+
 def test_the_next_update_does_not_undo_a_restart(with_dead_codes):
     restart_dead_codes(with_dead_codes, torch.randn(B, D, H, W) - 30, min_usage=0.9)
     placed = with_dead_codes.codebook[[1, 3]].clone()

@@ -229,6 +229,19 @@ def test_a_run_gone_wrong_does_not_spoil_its_checkpoint(tmp_path):
     assert all(torch.isfinite(value).all() for value in weights.values())
 
 
+def test_a_quantity_that_is_no_number_is_not_saved_although_all_weights_are_finite(tmp_path):
+    path, count = tmp_path / "run.pt", iter(range(10))
+
+    def step(model, batch):
+        loss, logs = vqvae_step(model, batch)
+        return StepResult(loss, logs | {"measured": torch.tensor(math.nan if next(count) == 4 else 1.0)})
+
+    config = quiet(steps=8, log_every=8, checkpoint=str(path), checkpoint_every=2)
+    with pytest.raises(FloatingPointError, match=r"the loss must stay finite, got .*'measured': nan.* by update 6"):
+        fit(build_vqvae(), image_batches(), step, config)
+    assert load_checkpoint(path).step == 4
+
+
 # --- step functions and learning
 
 
@@ -387,6 +400,23 @@ def test_a_resumed_run_equals_one_that_never_stopped_bit_for_bit(tmp_path, build
     assert history.steps == expected.steps
     assert history.values == expected.values
     assert history.images == expected.images
+
+
+def test_restarts_draw_from_the_generator_that_fit_is_given_and_a_resumed_run_goes_on_with_it(tmp_path):
+    config = quiet(steps=8, lr=1e-2)
+    straight, again, halted = build_restless(), build_restless(), build_restless()
+    state = torch.get_rng_state()
+    fit(straight, image_batches(), vqvae_step, config, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(torch.get_rng_state(), state)  # the global one plays no part
+    fit(again, image_batches(), vqvae_step, config, generator=torch.Generator().manual_seed(4))
+    assert not torch.equal(again.quantizer.codebook, straight.quantizer.codebook)
+
+    saved = dataclasses.replace(config, checkpoint=str(tmp_path / "run.pt"), resume=True)
+    asked, generator = iter([False, False, True]), torch.Generator().manual_seed(3)
+    fit(halted, image_batches(), vqvae_step, saved, should_stop=lambda: next(asked), generator=generator)
+    resumed = build_restless()
+    fit(resumed, image_batches(), vqvae_step, saved, generator=torch.Generator().manual_seed(99))
+    assert all(torch.equal(value, straight.state_dict()[name]) for name, value in resumed.state_dict().items())
 
 
 def test_restarted_codes_take_part_in_the_comparison_above():

@@ -75,13 +75,21 @@ def test_latents_are_drawn_in_train_mode_and_the_mean_is_taken_in_eval_mode(x):
 def test_the_noise_follows_its_generator_and_has_the_posteriors_spread(x):
     model = build()
     drawn = []
-    model.decode = lambda z: drawn.append(z) or torch.zeros(len(z), C, H, W)
+    model.image = lambda z: drawn.append(z) or torch.zeros(len(z), C, H, W)
     many = x[:1].expand(4000, -1, -1, -1)
     for _ in range(2):
         output = model(many, torch.Generator().manual_seed(0))
     assert torch.equal(*drawn)
     torch.testing.assert_close(drawn[0].mean(dim=0), output.mu[0], rtol=0, atol=0.08)
     torch.testing.assert_close(drawn[0].std(dim=0), (0.5 * output.logvar[0]).exp(), rtol=0.08, atol=0)
+
+
+def test_encoding_and_decoding_keep_no_graph_and_leave_the_mode_alone(x):
+    model = build()
+    mu, logvar = model.encode(x)
+    assert not any(part.requires_grad for part in (mu, logvar, model.decode(mu)))
+    assert model(x).mu.requires_grad
+    assert model.training
 
 
 def test_gradients_reach_every_weight(x):

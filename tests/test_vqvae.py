@@ -137,10 +137,12 @@ def test_train_mode_moves_the_ema_codebook(x):
     assert not torch.equal(model.quantizer.codebook, before)
 
 
-def test_encoding_keeps_no_graph_but_decoding_does(x):
+def test_encoding_and_decoding_keep_no_graph_and_leave_the_mode_alone(x):
     model = build()
     assert not model.encode(x).requires_grad
-    assert model.decode(model.encode(x)).requires_grad
+    assert not model.decode(model.encode(x)).requires_grad
+    assert model(x).x_hat.requires_grad
+    assert model.training
 
 
 # --- gradients
@@ -259,6 +261,18 @@ def test_codes_in_disuse_restart_in_train_mode(x):
     model(x)
     assert model.quantizer.codebook[3].abs().max() < 50
     assert model.quantizer.ema_count[3] == 1.0
+
+
+def test_restarts_draw_from_the_generator_that_is_given(x):
+    model = build(restart_below=2.0)  # of 5 codes, several restart
+    other, third = copy.deepcopy(model), copy.deepcopy(model)
+    model(x, torch.Generator().manual_seed(3))
+    state = torch.get_rng_state()
+    other(x, torch.Generator().manual_seed(3))
+    third(x, torch.Generator().manual_seed(4))
+    assert torch.equal(torch.get_rng_state(), state)  # the global one plays no part
+    assert torch.equal(model.quantizer.codebook, other.quantizer.codebook)
+    assert not torch.equal(model.quantizer.codebook, third.quantizer.codebook)
 
 
 def test_codes_in_disuse_stay_unless_asked(x):

@@ -41,7 +41,7 @@ class Checkpoint(NamedTuple):
         history: The training history as a dict, or None.
         optimizer: The optimizer's state, or None.
         batches: The stream's state, or None.
-        random: The states of torch's global generators, which restarted codes are drawn from.
+        random: The states of torch's global generators, and of the one that the steps drew from.
     """
 
     model: nn.Module
@@ -71,6 +71,7 @@ def save_checkpoint(
     history: dict | None = None,
     optimizer: torch.optim.Optimizer | None = None,
     batches: Any = None,
+    generator: torch.Generator | None = None,
 ) -> None:
     """Write a checkpoint under a temporary name, then rename it: the old one stays whole until the new one is.
 
@@ -81,6 +82,7 @@ def save_checkpoint(
         history: The training history as a dict.
         optimizer: To continue training later.
         batches: A stream with ``state_dict``, to continue with the very next batch.
+        generator: What the steps draw from, if not from the global ones.
 
     Raises:
         ValueError: If the model is of another kind.
@@ -97,7 +99,7 @@ def save_checkpoint(
         "history": history,
         "optimizer": None if optimizer is None else optimizer.state_dict(),
         "batches": None if batches is None else batches.state_dict(),
-        "random": _random_state(),
+        "random": _random_state(generator),
     }
     with whole_file(path) as file:
         torch.save(content, file)
@@ -146,8 +148,14 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Che
     return Checkpoint(model.to(device).eval(), *rest)
 
 
-def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer, batches: Any) -> None:
-    """Bring a model, its optimizer, its stream and the global generators to where a checkpoint was made.
+def restore(
+    checkpoint: Checkpoint,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Any,
+    generator: torch.Generator | None = None,
+) -> None:
+    """Bring a model, its optimizer, its stream and the generators to where a checkpoint was made.
 
     On a machine with another number of GPUs the generators of those that are in both continue; a warning says so.
 
@@ -170,6 +178,8 @@ def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Opt
         batches.load_state_dict(checkpoint.batches)
         torch.set_rng_state(checkpoint.random["cpu"])
         _restore_gpus(checkpoint.random["cuda"])
+        if generator is not None:
+            generator.set_state(checkpoint.random["given"])
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         raise ValueError(f"checkpoint must hold the state of a whole run, got a damaged one ({error!r})") from error
 
@@ -201,6 +211,7 @@ def _difference(there: tuple[str, dict], here: tuple[str, dict]) -> str | None:
     return ", ".join(f"{name} is {there[1].get(name)} there, {here[1].get(name)} here" for name in names) or None
 
 
-def _random_state() -> dict[str, Any]:
+def _random_state(generator: torch.Generator | None) -> dict[str, Any]:
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+    given = {} if generator is None else {"given": generator.get_state()}
+    return {"cpu": torch.get_rng_state(), "cuda": cuda, **given}

@@ -32,9 +32,9 @@ def causal_mask(kernel_size: int, kind: str) -> Tensor:
         raise ValueError(f'kind must be "A" or "B", got {kind!r}')
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(f"kernel_size must be odd and at least 1, got {kernel_size}")
-    place = torch.arange(kernel_size**2).view(kernel_size, kernel_size)  # the number of each place in raster order
+    order = torch.arange(kernel_size**2).view(kernel_size, kernel_size)  # raster order
     centre = kernel_size**2 // 2
-    return place < centre if kind == "A" else place <= centre
+    return order < centre if kind == "A" else order <= centre
 
 
 class MaskedConv2d(nn.Conv2d):

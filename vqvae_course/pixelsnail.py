@@ -14,7 +14,7 @@ from vqvae_course.prior import EmbeddingPrior
 PERIODS = (4, 8, 16, 32, 64, 128, 256)  # of the waves that tell places apart, in positions
 
 
-def place_code(height: int, width: int, device: torch.device | str | None = None) -> Tensor:
+def positional_encoding(height: int, width: int, device: torch.device | str | None = None) -> Tensor:
     """Describe each position of a map by waves along its row and its column number.
 
     After Vaswani et al. (arXiv:1706.03762v7), section 3.5, in two dimensions: ``sin`` and ``cos`` of
@@ -33,7 +33,7 @@ def place_code(height: int, width: int, device: torch.device | str | None = None
     """
     rows, columns = torch.arange(height, device=device), torch.arange(width, device=device)
     i, j = torch.cartesian_prod(rows, columns).view(-1, 2).unbind(dim=1)
-    angles = torch.stack([place * (2 * math.pi / period) for place in (i, j) for period in PERIODS], dim=1)
+    angles = torch.stack([axis * (2 * math.pi / period) for axis in (i, j) for period in PERIODS], dim=1)
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
@@ -56,7 +56,7 @@ class CausalAttention(nn.Module):
     before it, and a softmax over nothing is 0 / 0. So there is one more pair of key and value, learned, in front of
     all positions: "nothing". Every position may look at it, and no row of the mask is empty.
 
-    Departures: the place code is made of waves (``place_code``) instead of two ramps; a layer normalisation keeps
+    Departures: waves tell positions apart (``positional_encoding``) instead of two ramps; a layer normalisation keeps
     scores in range however deep the network is; the result is added to h.
 
     Args:
@@ -72,11 +72,11 @@ class CausalAttention(nn.Module):
     def __init__(self, hidden: int, heads: int = 4):
         super().__init__()
         check_heads(hidden, heads)
-        place = 4 * len(PERIODS)
+        waves = 4 * len(PERIODS)
         self.heads = heads
         self.norm = nn.LayerNorm(hidden)
-        self.query = nn.Linear(hidden + place, hidden)
-        self.key_value = nn.Linear(2 * hidden + place, 2 * hidden)
+        self.query = nn.Linear(hidden + waves, hidden)
+        self.key_value = nn.Linear(2 * hidden + waves, 2 * hidden)
         self.nothing = nn.Parameter(0.02 * torch.randn(2 * hidden))
         self.out = nn.Linear(hidden, hidden)
 
@@ -91,25 +91,25 @@ class CausalAttention(nn.Module):
             (B, hidden, height, width).
         """
         batch, _, height, width = h.shape
-        place = place_code(height, width, h.device).to(h).expand(batch, -1, -1)
-        rows, read = (x.flatten(2).transpose(1, 2) for x in (h, codes))  # (B, N, hidden)
-        key_value = self.look_at(rows, read, place)
+        encoding = positional_encoding(height, width, h.device).to(h).expand(batch, -1, -1)
+        rows, code_rows = (x.flatten(2).transpose(1, 2) for x in (h, codes))  # (B, N, hidden)
+        key_value = self.look_at(rows, code_rows, encoding)
         start = self.nothing.expand(batch, 1, -1).to(key_value.dtype)
         # One place later, behind "nothing": what is allowed is then the usual triangle with its diagonal.
         key, value = torch.cat([start, key_value[:, :-1]], dim=1).chunk(2, dim=2)
         found = F.scaled_dot_product_attention(
-            *(self.split_heads(x) for x in (self.look_for(rows, place), key, value)), is_causal=True
+            *(self.split_heads(x) for x in (self.look_for(rows, encoding), key, value)), is_causal=True
         )
         found = self.out(found.transpose(1, 2).flatten(2))  # (B, N, hidden)
         return h + found.transpose(1, 2).unflatten(2, (height, width))
 
-    def look_for(self, h: Tensor, place: Tensor) -> Tensor:
-        """Return the queries (B, N, hidden) of rows ``h`` (B, N, hidden) at ``place`` (B, N, P)."""
-        return self.query(torch.cat([self.norm(h), place], dim=2))
+    def look_for(self, h: Tensor, encoding: Tensor) -> Tensor:
+        """Return the queries (B, N, hidden) of rows ``h`` (B, N, hidden), with positions encoded as (B, N, P)."""
+        return self.query(torch.cat([self.norm(h), encoding], dim=2))
 
-    def look_at(self, h: Tensor, codes: Tensor, place: Tensor) -> Tensor:
-        """Return keys and values (B, N, 2 * hidden) of rows ``h``, their codes and their places."""
-        return self.key_value(torch.cat([self.norm(h), codes, place], dim=2))
+    def look_at(self, h: Tensor, codes: Tensor, encoding: Tensor) -> Tensor:
+        """Return keys and values (B, N, 2 * hidden) of rows ``h``, their codes and their encoded positions."""
+        return self.key_value(torch.cat([self.norm(h), codes, encoding], dim=2))
 
     def split_heads(self, x: Tensor) -> Tensor:
         """Deal out (B, N, hidden) to the heads: (B, heads, N, d)."""

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqvae_course.distributed import from_first, gathered, total, world
-from vqvae_course.indices import check_indices, count_indices, holds_integers
+from vqvae_course.indices import check_map, count_indices
 from vqvae_course.nearest import check_rows, fits_at_once, nearest_fast
 from vqvae_course.runtime import KeptInFloat32, send, wide_dtype
 
@@ -138,9 +138,7 @@ class _Quantizer(KeptInFloat32):
 
         Explained in notebook 02.
         """
-        if indices.ndim != 3 or not holds_integers(indices):
-            raise ValueError(f"indices must be (B, h, w) integers, got {tuple(indices.shape)} {indices.dtype}")
-        check_indices(indices, self.num_codes)
+        check_map(indices, self.num_codes)
         return self.codes_of(indices)
 
     def codes_of(self, indices: Tensor) -> Tensor:

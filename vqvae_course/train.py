@@ -131,12 +131,12 @@ class StepResult(NamedTuple):
     logs: dict[str, Tensor]
 
 
-Step = Callable[[nn.Module, Batch], StepResult]
+Step = Callable[..., StepResult]  # of the model, a batch, and a generator if fit has one
 
 
-def vqvae_step(model: nn.Module, batch: Batch) -> StepResult:
+def vqvae_step(model: nn.Module, batch: Batch, generator: torch.Generator | None = None) -> StepResult:
     """Compute the loss of a VQ-VAE on one batch of images; explained in notebook 05."""
-    output = model(batch.x)
+    output = model(batch.x, generator)
     logs = {
         "recon_loss": output.recon_loss,
         "codebook_loss": output.codebook_loss,
@@ -154,9 +154,9 @@ def _perplexity(indices: Tensor, num_codes: int) -> Tensor:
 LEVEL_NAMES = {2: ("top", "bottom"), 3: ("top", "middle", "bottom")}
 
 
-def vqvae2_step(model: nn.Module, batch: Batch) -> StepResult:
+def vqvae2_step(model: nn.Module, batch: Batch, generator: torch.Generator | None = None) -> StepResult:
     """Compute the loss of a VQ-VAE-2 on one batch of images; explained in notebook 12."""
-    output = model(batch.x)
+    output = model(batch.x, generator)
     logs = {"recon_loss": output.recon_loss, "commitment_loss": output.commitment_loss}
     for name, indices, num_codes in zip(
         LEVEL_NAMES[model.config.levels], output.indices, model.config.num_codes, strict=True
@@ -165,9 +165,9 @@ def vqvae2_step(model: nn.Module, batch: Batch) -> StepResult:
     return StepResult(output.loss, logs)
 
 
-def vae_step(model: nn.Module, batch: Batch) -> StepResult:
+def vae_step(model: nn.Module, batch: Batch, generator: torch.Generator | None = None) -> StepResult:
     """Compute the negative ELBO of a VAE on one batch of images; explained in notebook 01."""
-    output = model(batch.x)
+    output = model(batch.x, generator)
     return StepResult(output.loss, {"recon_nats": output.recon_nats, "kl_nats": output.kl_nats})
 
 
@@ -203,6 +203,7 @@ def fit(
     config: TrainConfig,
     on_entry: Callable[[History], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    generator: torch.Generator | None = None,
 ) -> History:
     """Train a model with AdamW.
 
@@ -212,10 +213,11 @@ def fit(
     Args:
         model: Left in eval mode.
         batches: An endless stream, such as ``Batches``.
-        step: ``step(model, batch) -> StepResult``.
+        step: ``step(model, batch) -> StepResult``; it takes a ``generator`` too if there is one.
         config: A ``TrainConfig``.
         on_entry: Called with the history after each entry, and once with that of the run to be resumed.
         should_stop: Asked after each update; when it says so, the run is saved and ends early.
+        generator: What the step draws from, such as restarted codes; None leaves it the global one.
 
     Returns:
         The ``History``. A run that was interrupted and resumed ends with the weights, bit for bit
@@ -247,7 +249,7 @@ def fit(
         done = checkpoint.step
         if done > config.steps:
             raise ValueError(f"steps must be at least the {done} that the checkpoint has done, got {config.steps}")
-        restore(checkpoint, model, optimizer, batches)
+        restore(checkpoint, model, optimizer, batches, generator)
         history = _resumed(checkpoint.history, recent)
         if on_entry:
             on_entry(history)
@@ -257,6 +259,7 @@ def fit(
         trained = torch.compile(trained)
     quantizers = [part for part in model.modules() if isinstance(part, VectorQuantizer | EMAVectorQuantizer)]
     stream = _checked(batches, model, step)
+    draws = {} if generator is None else {"generator": generator}
     trained.train()
     before = started = time.perf_counter()
     earlier, latest = history.images, ""
@@ -270,7 +273,7 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(update, config)
             with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-                loss, logs = step(trained, batch)
+                loss, logs = step(trained, batch, **draws)
             optimizer.zero_grad()
             loss.backward()
             if config.clip is not None:
@@ -296,7 +299,8 @@ def fit(
                 _must_be_finite(model, update + 1)
                 history.recent = recent.state_dict()
                 if first:
-                    save_checkpoint(config.checkpoint, model, update + 1, asdict(history), optimizer, batches)
+                    measured = asdict(history)
+                    save_checkpoint(config.checkpoint, model, update + 1, measured, optimizer, batches, generator)
             if stop:
                 break
     model.eval()

@@ -156,15 +156,18 @@ class VQVAE(nn.Module):
         with eval_mode(self):
             return self.quantizer.choose(self.latents(x))
 
+    @torch.no_grad()
     def decode(self, indices: Tensor) -> Tensor:
-        """Return the images of index maps: (B, h, w) int64 -> (B, C, H, W)."""
-        return self.decoder(self.quantizer.lookup(indices).to(self.to_code_dim.weight.dtype))
+        """Return the images of index maps, in eval mode: (B, h, w) int64 -> (B, C, H, W)."""
+        with eval_mode(self):
+            return self.decoder(self.quantizer.lookup(indices).to(self.to_code_dim.weight.dtype))
 
-    def forward(self, x: Tensor) -> VQVAEOutput:
-        """Encode, quantize and decode a batch.
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> VQVAEOutput:
+        """Encode, quantize and decode a batch, with gradients.
 
         Args:
             x: (B, C, H, W) in [0, 1], H and W divisible by ``downsample``.
+            generator: What restarts draw from, on the CPU; the global one if None.
 
         Returns:
             A ``VQVAEOutput``.
@@ -172,7 +175,7 @@ class VQVAE(nn.Module):
         z_e = self.latents(x)
         q = self.quantizer(z_e)
         if self.training and self.config.restart_below > 0:
-            restart_dead_codes(self.quantizer, z_e, min_usage=self.config.restart_below)
+            restart_dead_codes(self.quantizer, z_e, min_usage=self.config.restart_below, generator=generator)
         x_hat = self.decoder(q.z_q)
         recon_loss = F.mse_loss(x_hat.float(), x.float()) / self.config.data_variance
         return VQVAEOutput(x_hat, q.indices, recon_loss + q.loss, recon_loss, q.codebook_loss, q.commitment_loss)

@@ -135,20 +135,21 @@ class VQVAE2(nn.Module):
         self.config = config
         c = config
         body = (c.hidden, c.residual_layers, c.residual_hidden)
-        read = [*[c.hidden] * (c.levels - 1), c.in_channels]  # by the encoder of each level
-        told = [0, *[c.code_dim] * (c.levels - 1)]  # channels that each level hears from those above it
-        made = [*told[1:], c.in_channels]  # by the decoder of each level
+        # Channels, one entry a level: what its encoder takes, what comes down from above, what its decoder returns.
+        encoder_in = [*[c.hidden] * (c.levels - 1), c.in_channels]
+        from_above = [0, *[c.code_dim] * (c.levels - 1)]
+        decoder_out = [*from_above[1:], c.in_channels]
         self.encoders = nn.ModuleList(
-            Encoder(channels, *body, stride, c.patches) for channels, stride in zip(read, c.strides, strict=True)
+            Encoder(channels, *body, stride, c.patches) for channels, stride in zip(encoder_in, c.strides, strict=True)
         )
-        self.to_code_dim = nn.ModuleList(nn.Conv2d(c.hidden + above, c.code_dim, 1) for above in told)
+        self.to_code_dim = nn.ModuleList(nn.Conv2d(c.hidden + above, c.code_dim, 1) for above in from_above)
         self.normalize = nn.ModuleList(
-            SharedBatchNorm2d(c.code_dim) if c.normalize_latents else nn.Identity() for _ in told
+            SharedBatchNorm2d(c.code_dim) if c.normalize_latents else nn.Identity() for _ in from_above
         )
         self.quantizers = nn.ModuleList(EMAVectorQuantizer(k, c.code_dim, c.beta, c.decay) for k in c.num_codes)
         self.decoders = nn.ModuleList(
             Decoder(above + c.code_dim, *body, stride, channels)
-            for above, stride, channels in zip(told, c.strides, made, strict=True)
+            for above, stride, channels in zip(from_above, c.strides, decoder_out, strict=True)
         )
 
     def features(self, x: Tensor) -> list[Tensor]:
@@ -248,8 +249,9 @@ class VQVAE2(nn.Module):
                     above = self.descend(level, above, self._typed(level, self.quantizers[level].codes_of(indices)))
         return maps
 
+    @torch.no_grad()
     def decode(self, indices: list[Tensor]) -> Tensor:
-        """Return the images of index maps, the lower half of ``forward``.
+        """Return the images of index maps, in eval mode.
 
         Args:
             indices: Top first, one (B, h, w) int64 map a level, each larger than the one before by its stride.
@@ -268,15 +270,17 @@ class VQVAE2(nn.Module):
         if sizes != fitting:
             raise ValueError(f"indices must run top first, with shapes like {fitting} below {sizes[0]}, got {sizes}")
         above = None
-        for level, one in enumerate(indices):
-            above = self.descend(level, above, self._typed(level, self.quantizers[level].lookup(one)))
+        with eval_mode(self):
+            for level, one in enumerate(indices):
+                above = self.descend(level, above, self._typed(level, self.quantizers[level].lookup(one)))
         return above
 
-    def forward(self, x: Tensor) -> VQVAE2Output:
-        """Encode, quantize and decode a batch.
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> VQVAE2Output:
+        """Encode, quantize and decode a batch, with gradients.
 
         Args:
             x: (B, C, H, W) in [0, 1], H and W divisible by the total stride.
+            generator: What restarts draw from, on the CPU; the global one if None.
 
         Returns:
             A ``VQVAE2Output``.
@@ -286,7 +290,8 @@ class VQVAE2(nn.Module):
             z_e = self.latents(level, features, above)
             quantized.append(self.quantizers[level](z_e))
             if self.training and self.config.restart_below > 0:
-                restart_dead_codes(self.quantizers[level], z_e, min_usage=self.config.restart_below)
+                least = self.config.restart_below
+                restart_dead_codes(self.quantizers[level], z_e, min_usage=least, generator=generator)
             above = self.descend(level, above, quantized[-1].z_q)
         recon_loss = F.mse_loss(above.float(), x.float()) / self.config.data_variance
         indices, losses, codebook_losses, commitment_losses = zip(*(q[1:] for q in quantized), strict=True)
