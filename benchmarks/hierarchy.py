@@ -24,13 +24,13 @@ from benchmarks.measure import seconds_of, table
 from vqvae_course import plotting
 from vqvae_course.checkpoint import save_checkpoint
 from vqvae_course.classifier import Classifier
-from vqvae_course.conditional import ConditionalPrior
+from vqvae_course.conditional import ConditionalPrior, ConditionalPriorConfig
 from vqvae_course.data import Batch, Batches, ImageSet, as_float, decode_levels, encode_levels, load_images
 from vqvae_course.evaluate import agreement, evaluate_prior, evaluate_vqvae2, judge
 from vqvae_course.fidelity import frechet_distance, nearest_distances, precision_recall, reject
-from vqvae_course.metrics import data_variance, hierarchy_ratio, joint_nats
-from vqvae_course.pixelsnail import PixelSNAIL
-from vqvae_course.sample import sample_levels
+from vqvae_course.metrics import data_variance, hierarchy_ratio, nats_per_image
+from vqvae_course.pixelsnail import PixelSNAIL, PixelSNAILConfig
+from vqvae_course.sampling import sample_levels
 from vqvae_course.train import Step, TrainConfig, classifier_step, fit, prior_step, vqvae2_step
 from vqvae_course.vqvae2 import VQVAE2, VQVAE2Config
 
@@ -113,7 +113,7 @@ def run(
     for prior, level, held_out, share in zip(priors, codes, test_codes, shares, strict=True):
         done = train(share * seconds, 2e-3, prior, Batches(level, 128, device=device), prior_step, clip=1.0)
         found["priors"].append(done | {"kind": type(prior).__name__, "nats_per_code": evaluate_prior(prior, held_out)})
-    found["nats_per_image"] = joint_nats([prior["nats_per_code"] for prior in found["priors"]], sizes)
+    found["nats_per_image"] = nats_per_image([prior["nats_per_code"] for prior in found["priors"]], sizes)
 
     judge_net = Classifier(train_set.images.shape[1], classes, hidden=64).to(device)
     found["judge"] = train(0.05 * seconds, 4e-3, judge_net, Batches(train_set, 128, device=device), classifier_step)
@@ -179,14 +179,18 @@ def report(found: dict) -> str:
 
 def priors_of(config: VQVAE2Config, classes: int, hidden: int, device: str) -> list[nn.Module]:
     """Return one untrained prior a level, top first: attention for the small map, a condition for the others."""
-    top = PixelSNAIL(config.num_codes[0], hidden=hidden, blocks=3, layers=3, heads=4, num_classes=classes)
+    top = PixelSNAIL(
+        PixelSNAILConfig(config.num_codes[0], hidden=hidden, blocks=3, layers=3, heads=4, num_classes=classes)
+    )
     lower = [
         ConditionalPrior(
-            config.num_codes[level],
-            list(zip(config.num_codes[:level], config.strides[:level], strict=True)),
-            hidden=hidden,
-            layers=10,
-            num_classes=classes,
+            ConditionalPriorConfig(
+                config.num_codes[level],
+                list(zip(config.num_codes[:level], config.strides[:level], strict=True)),
+                hidden=hidden,
+                layers=10,
+                num_classes=classes,
+            )
         )
         for level in range(1, config.levels)
     ]

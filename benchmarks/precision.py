@@ -20,7 +20,7 @@ from torch import nn
 from benchmarks.measure import interleaved, processor, table, with_section
 from benchmarks.workers import Worker, train_on_request
 from vqvae_course.data import Batch, as_float
-from vqvae_course.pixelcnn import GatedPixelCNN
+from vqvae_course.pixelcnn import GatedPixelCNN, GatedPixelCNNConfig
 from vqvae_course.runtime import fast_precision
 from vqvae_course.scenes import draw_scenes
 from vqvae_course.train import Step, prior_step, vqvae_step
@@ -40,8 +40,16 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "32 images, EMA codebook": {"batch_size": 32, "quantizer": "ema"},
 }
 PRIORS: dict[str, dict[str, Any]] = {
-    "32 maps of 7×7, K = 128; 4 layers of 32": {"batch_size": 32, "side": 7, "prior": [128, 32, 4]},
-    "32 maps of 16×16, K = 512; 8 layers of 64": {"batch_size": 32, "side": 16, "prior": [512, 64, 8]},
+    "32 maps of 7×7, K = 128; 4 layers of 32": {
+        "batch_size": 32,
+        "side": 7,
+        "prior": {"num_codes": 128, "hidden": 32, "layers": 4},
+    },
+    "32 maps of 16×16, K = 512; 8 layers of 64": {
+        "batch_size": 32,
+        "side": 16,
+        "prior": {"num_codes": 512, "hidden": 64, "layers": 8},
+    },
 }
 
 
@@ -49,7 +57,7 @@ def build(network: Mapping[str, Any]) -> tuple[nn.Module, Batch, Step]:
     """Return a model, a batch for it, and its step function.
 
     Args:
-        network: ``batch_size``, and either ``prior``, the arguments of a ``GatedPixelCNN``, with the ``side`` of its
+        network: ``batch_size``, and either ``prior``, what a ``GatedPixelCNNConfig`` takes, with the ``side`` of its
             maps, or what a ``VQVAEConfig`` takes.
     """
     settings = dict(network)
@@ -57,8 +65,9 @@ def build(network: Mapping[str, Any]) -> tuple[nn.Module, Batch, Step]:
     torch.manual_seed(0)
     if "prior" in settings:
         size = (batch_size, settings["side"], settings["side"])
-        indices = torch.randint(settings["prior"][0], size, generator=generator)
-        return GatedPixelCNN(*settings["prior"]), Batch(indices, torch.zeros(batch_size).long()), prior_step
+        config = GatedPixelCNNConfig(**settings["prior"])
+        indices = torch.randint(config.num_codes, size, generator=generator)
+        return GatedPixelCNN(config), Batch(indices, torch.zeros(batch_size).long()), prior_step
     images, labels, _ = draw_scenes(batch_size, 32, generator)
     return VQVAE(VQVAEConfig(**settings)), Batch(as_float(images), labels), vqvae_step
 

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.measure import seconds_of
-from vqvae_course.pixelcnn import GatedPixelCNN
-from vqvae_course.pixelsnail import CausalAttention, PixelSNAIL
+from vqvae_course.pixelcnn import GatedPixelCNN, GatedPixelCNNConfig
+from vqvae_course.pixelsnail import CausalAttention, PixelSNAIL, PixelSNAILConfig
 from vqvae_course.prior import Prior
-from vqvae_course.sample import draw, sample
+from vqvae_course.sampling import draw, sample
 
 SHAPES = [(64, 8, 8), (64, 16, 16), (64, 32, 32), (16, 64, 64)]  # (B, h, w)
 ATTENTION_SHAPES = [(64, 8, 8), (64, 16, 16), (16, 32, 32)]  # attention is for the small maps of a hierarchy's top
@@ -19,9 +19,9 @@ def build(device: str, attention: bool = False) -> Prior:
     """Return the network of all rows, untrained: what it draws is noise, what it costs is the same."""
     torch.manual_seed(0)
     if attention:  # after every third gated layer
-        prior = PixelSNAIL(NUM_CODES, HIDDEN, blocks=LAYERS // 3, layers=3)
+        prior = PixelSNAIL(PixelSNAILConfig(NUM_CODES, HIDDEN, blocks=LAYERS // 3, layers=3))
     else:
-        prior = GatedPixelCNN(NUM_CODES, HIDDEN, LAYERS)
+        prior = GatedPixelCNN(GatedPixelCNNConfig(NUM_CODES, HIDDEN, LAYERS))
     return prior.to(device).eval()
 
 

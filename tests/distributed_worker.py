@@ -13,11 +13,11 @@ from typing import Any
 import torch
 
 from vqvae_course import distributed
-from vqvae_course.conditional import ConditionalPrior
+from vqvae_course.conditional import ConditionalPrior, ConditionalPriorConfig
 from vqvae_course.data import Batches, CodeSet, ImageSet, as_float
 from vqvae_course.distributed import Parallel, World, agreed, anywhere, from_first, gathered, together, total, world
-from vqvae_course.pixelcnn import GatedPixelCNN
-from vqvae_course.quantize import EMAVectorQuantizer, VectorQuantizer, kmeans_start, restart_dead_codes
+from vqvae_course.pixelcnn import GatedPixelCNN, GatedPixelCNNConfig
+from vqvae_course.quantize import EMAVectorQuantizer, VectorQuantizer, kmeans_init, restart_dead_codes
 from vqvae_course.train import TrainConfig, fit, prior_step, vqvae2_step, vqvae_step
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
 from vqvae_course.vqvae2 import VQVAE2, VQVAE2Config
@@ -103,7 +103,7 @@ def prior() -> dict[str, Any]:
     torch.manual_seed(1)
     maps = (torch.arange(N)[:, None, None] + torch.arange(4)[:, None] + torch.arange(6)) % K
     codes = CodeSet(maps, torch.arange(N) % 3, "stairs")
-    return trained(GatedPixelCNN(K, hidden=6, layers=2, num_classes=3), codes, prior_step)
+    return trained(GatedPixelCNN(GatedPixelCNNConfig(K, hidden=6, layers=2, num_classes=3)), codes, prior_step)
 
 
 def conditional() -> dict[str, Any]:
@@ -111,7 +111,9 @@ def conditional() -> dict[str, Any]:
     torch.manual_seed(1)
     maps = (torch.arange(N)[:, None, None] + torch.arange(4)[:, None] + torch.arange(6)) % K
     codes = CodeSet(maps, torch.arange(N) % 3, "stairs", (maps[:, ::2, ::2],))
-    return trained(ConditionalPrior(K, [(K, 2)], hidden=6, layers=2, stack_layers=1), codes, prior_step)
+    return trained(
+        ConditionalPrior(ConditionalPriorConfig(K, [(K, 2)], hidden=6, layers=2, stack_layers=1)), codes, prior_step
+    )
 
 
 def normalized() -> dict[str, Any]:
@@ -135,7 +137,7 @@ def restarts() -> dict[str, Any]:
     latents = part(torch.randn(6, 3, 2, 5))
     quantizer, gradient_quantizer = EMAVectorQuantizer(7, 3), VectorQuantizer(7, 3)
     torch.manual_seed(100 + rank)
-    kmeans_start(quantizer, latents)
+    quantizer.reset_codes(slice(None), kmeans_init(quantizer.to_rows(latents), 7))
     started = quantizer.codebook.clone()
     quantizer.ema_count[[1, 4]] = 0.0
     restarted = restart_dead_codes(quantizer, latents)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from vqvae_course.causality import blind_spot, influence, is_causal
-from vqvae_course.pixelcnn import GatedPixelCNN, MaskedConv2d, PixelCNN
+from vqvae_course.pixelcnn import GatedPixelCNN, GatedPixelCNNConfig, MaskedConv2d, PixelCNN, PixelCNNConfig
 
 B, C, C_OUT, H, W, K = 2, 3, 4, 4, 6, 5
 PAST = torch.ones(H * W, H * W).tril(-1).bool()
@@ -144,7 +144,9 @@ def test_it_can_be_asked_where_gradients_are_off():
         assert not is_causal(masked("B"), C, H, W)
 
 
-@pytest.mark.parametrize("prior", [PixelCNN(K, 8, 3), GatedPixelCNN(K, 8, 3)], ids=["masked", "gated"])
+@pytest.mark.parametrize(
+    "prior", [PixelCNN(PixelCNNConfig(K, 8, 3)), GatedPixelCNN(GatedPixelCNNConfig(K, 8, 3))], ids=["masked", "gated"]
+)
 def test_a_prior_is_asked_through_its_embedded_codes(prior):
     assert is_causal(prior.logits_from, 8, H, W)
     assert next(prior.parameters()).dtype == torch.float32

@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 from vqvae_course.checkpoint import load_checkpoint, restore, save_checkpoint
+from vqvae_course.conditional import ConditionalPrior, ConditionalPriorConfig
 from vqvae_course.data import Batches, CodeSet
-from vqvae_course.pixelcnn import GatedPixelCNN
+from vqvae_course.pixelcnn import GatedPixelCNN, GatedPixelCNNConfig, PixelCNN, PixelCNNConfig
+from vqvae_course.pixelsnail import PixelSNAIL, PixelSNAILConfig
 from vqvae_course.vae import VAE, VAEConfig
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
 
@@ -21,7 +23,7 @@ def build(kind: str, **changes) -> nn.Module:
         return VQVAE(VQVAEConfig(**{**small, "num_codes": K, "normalize_latents": True, **changes}))
     if kind == "VAE":
         return VAE(VAEConfig(**{"height": 16, "width": 24, "hidden": 6, "latent_dim": 3, **changes}))
-    return GatedPixelCNN(**{"num_codes": K, "hidden": 6, "layers": 2, "num_classes": 3, **changes})
+    return GatedPixelCNN(GatedPixelCNNConfig(**{"num_codes": K, "hidden": 6, "layers": 2, "num_classes": 3, **changes}))
 
 
 def answer(model: nn.Module):
@@ -105,6 +107,54 @@ def test_a_path_may_be_a_string(path):
     model = build("VQVAE")
     save_checkpoint(str(path), model)
     assert torch.equal(answer(load_checkpoint(str(path)).model), answer(model))
+
+
+# What version 0.1.0 wrote: priors kept their arguments as a dict, and the levels above as lists.
+OF_0_1_0 = {
+    "PixelCNN": {"num_codes": K, "hidden": 6, "layers": 2, "kernel_size": 3, "first_kernel_size": 5},
+    "GatedPixelCNN": {
+        **{"num_codes": K, "hidden": 6, "layers": 2, "kernel_size": 3},
+        **{"num_classes": 3, "condition_channels": None, "first_kernel_size": 5},
+    },
+    "PixelSNAIL": {
+        **{"num_codes": K, "hidden": 6, "blocks": 1, "layers": 2, "heads": 2, "kernel_size": 3},
+        **{"num_classes": None, "condition_channels": 2, "first_kernel_size": 5},
+    },
+    "ConditionalPrior": {
+        **{"num_codes": K, "above": [[4, 2], [3, 2]], "hidden": 6, "layers": 2, "kernel_size": 3},
+        **{"num_classes": None, "stack_layers": 1, "first_kernel_size": 5},
+    },
+}
+BUILT = {
+    "PixelCNN": lambda: PixelCNN(PixelCNNConfig(K, 6, 2, first_kernel_size=5)),
+    "GatedPixelCNN": lambda: GatedPixelCNN(GatedPixelCNNConfig(K, 6, 2, num_classes=3, first_kernel_size=5)),
+    "PixelSNAIL": lambda: PixelSNAIL(PixelSNAILConfig(K, 6, 1, heads=2, condition_channels=2, first_kernel_size=5)),
+    "ConditionalPrior": lambda: ConditionalPrior(
+        ConditionalPriorConfig(K, ((4, 2), (3, 2)), 6, 2, stack_layers=1, first_kernel_size=5)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OF_0_1_0)
+def test_a_prior_of_version_0_1_0_is_loaded_and_trained_further(path, kind):
+    model = BUILT[kind]()
+    optimizer, batches = torch.optim.AdamW(model.parameters()), stream()
+    path.parent.mkdir()
+    torch.save(
+        {
+            **{"format": 1, "model": kind, "config": OF_0_1_0[kind], "weights": model.state_dict(), "step": 7},
+            **{"history": None, "optimizer": optimizer.state_dict(), "batches": batches.state_dict()},
+            "random": {"cpu": torch.get_rng_state(), "cuda": []},
+        },
+        path,
+    )
+    checkpoint = load_checkpoint(path)
+    assert type(checkpoint.model) is type(model)
+    assert checkpoint.model.config == model.config
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in checkpoint.model.state_dict().items())
+    again = BUILT[kind]()
+    restore(checkpoint, again, torch.optim.AdamW(again.parameters()), stream())
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in again.state_dict().items())
 
 
 # --- writing

@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 from vqvae_course.causality import influence
-from vqvae_course.conditional import ConditionalPrior, ConditionStack
+from vqvae_course.conditional import ConditionalPrior, ConditionalPriorConfig, ConditionStack
 from vqvae_course.data import Batches, CodeSet
 from vqvae_course.evaluate import evaluate_prior
-from vqvae_course.pixelsnail import PixelSNAIL
-from vqvae_course.sample import sample, sample_levels
+from vqvae_course.pixelsnail import PixelSNAIL, PixelSNAILConfig
+from vqvae_course.sampling import sample, sample_levels
 from vqvae_course.train import TrainConfig, fit, load_checkpoint, prior_step, save_checkpoint
 
 B, H, W, K = 3, 4, 6, 5  # of the bottom
@@ -19,7 +19,7 @@ CLASSES, HIDDEN = 3, 8
 
 def build(two_above=False, **arguments) -> ConditionalPrior:
     above = [(TOP, 2), (MIDDLE, 2)] if two_above else [(TOP, 2)]
-    prior = ConditionalPrior(K, above, **{"hidden": HIDDEN, "layers": 2, **arguments})
+    prior = ConditionalPrior(ConditionalPriorConfig(K, above, **{"hidden": HIDDEN, "layers": 2, **arguments}))
     with torch.no_grad():
         prior.inner.head[-1].weight *= 30  # an untrained prior is nearly uniform, and would hide mistakes
         for layer in prior.inner.layers:
@@ -80,7 +80,7 @@ def test_a_stack_without_a_level_above_is_refused():
 
 
 def test_a_factor_that_is_no_power_of_two_is_refused():
-    with pytest.raises(ValueError, match="upsample must be a power of two"):
+    with pytest.raises(ValueError, match="a factor of above must be a power of two"):
         ConditionStack([(TOP, 3)], 6)
 
 
@@ -169,7 +169,7 @@ def test_a_checkpoint_rebuilds_it(tmp_path):
 
 @pytest.mark.parametrize("two_above", [False, True])
 def test_both_ways_draw_the_same_codes(two_above):
-    prior, above = build(two_above, num_classes=CLASSES).double(), maps_above(two_above, 8, 12)  # see test_sample.py
+    prior, above = build(two_above, num_classes=CLASSES).double(), maps_above(two_above, 8, 12)  # see test_sampling.py
     one, other = (
         sample(
             prior,
@@ -197,8 +197,8 @@ def test_the_levels_above_steer_the_samples():
 
 
 def test_levels_are_drawn_from_the_top_down_each_given_all_above():
-    top = PixelSNAIL(TOP, hidden=HIDDEN, blocks=1, layers=1, num_classes=CLASSES)
-    middle = ConditionalPrior(MIDDLE, [(TOP, 2)], hidden=HIDDEN, layers=1, stack_layers=1)
+    top = PixelSNAIL(PixelSNAILConfig(TOP, hidden=HIDDEN, blocks=1, layers=1, num_classes=CLASSES))
+    middle = ConditionalPrior(ConditionalPriorConfig(MIDDLE, [(TOP, 2)], hidden=HIDDEN, layers=1, stack_layers=1))
     bottom = build(two_above=True, num_classes=CLASSES)
     labels, shapes = torch.arange(B) % CLASSES, [(B, 2, 3), (B, 4, 6), (B, 8, 12)]
     maps = sample_levels([top, middle, bottom], shapes, labels, generator=torch.Generator().manual_seed(3))
@@ -224,7 +224,7 @@ def test_training_and_scores_use_the_levels_above():
     top = torch.randint(K, (200, 2, 3))
     bottom = top.repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
     codes = CodeSet(bottom, torch.zeros(200, dtype=torch.int64), "copies", (top,))
-    prior = ConditionalPrior(K, [(K, 2)], hidden=16, layers=1, stack_layers=1)
+    prior = ConditionalPrior(ConditionalPriorConfig(K, [(K, 2)], hidden=16, layers=1, stack_layers=1))
     fit(prior, Batches(codes, 20), prior_step, TrainConfig(steps=120, lr=1e-2, progress=False))
     assert evaluate_prior(prior, codes) < 0.1
     shuffled = codes._replace(above=(top.roll(1, dims=0),))

@@ -8,7 +8,7 @@ from torch import nn
 from vqvae_course.classifier import Classifier
 from vqvae_course.data import CodeSet, ImageSet
 from vqvae_course.evaluate import agreement, evaluate_prior, evaluate_vqvae, judge
-from vqvae_course.pixelcnn import GatedPixelCNN
+from vqvae_course.pixelcnn import GatedPixelCNN, GatedPixelCNNConfig
 from vqvae_course.prior import FrequencyPrior
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
 
@@ -97,7 +97,7 @@ def test_measuring_a_vqvae_changes_nothing(model, images, mode):
 @pytest.mark.parametrize("num_classes", [None, 3])
 @pytest.mark.parametrize("batch_size", [1, 4, N])
 def test_the_nats_of_a_prior_are_the_mean_over_all_codes(codes, num_classes, batch_size):
-    prior = GatedPixelCNN(K, hidden=6, layers=2, num_classes=num_classes)
+    prior = GatedPixelCNN(GatedPixelCNNConfig(K, hidden=6, layers=2, num_classes=num_classes))
     logits = prior(codes.indices, codes.labels if num_classes else None)
     expected = float(F.cross_entropy(logits.double(), codes.indices).detach())
     assert evaluate_prior(prior, codes, batch_size) == pytest.approx(expected, rel=1e-5)
@@ -105,7 +105,7 @@ def test_the_nats_of_a_prior_are_the_mean_over_all_codes(codes, num_classes, bat
 
 @pytest.mark.parametrize("mode", [True, False])
 def test_measuring_a_prior_changes_nothing(codes, mode):
-    prior = GatedPixelCNN(K, hidden=6, layers=2)
+    prior = GatedPixelCNN(GatedPixelCNNConfig(K, hidden=6, layers=2))
     assert_left_alone(prior, mode, lambda: evaluate_prior(prior, codes))
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 import vqvae_course
 from vqvae_course import export
-from vqvae_course.conditional import ConditionalPrior
+from vqvae_course.conditional import ConditionalPrior, ConditionalPriorConfig
 from vqvae_course.export import (
     ExportError,
     Graph,
@@ -26,8 +26,8 @@ from vqvae_course.export import (
     prior_graph,
     to_onnx,
 )
-from vqvae_course.pixelcnn import GatedPixelCNN, PixelCNN
-from vqvae_course.pixelsnail import PixelSNAIL
+from vqvae_course.pixelcnn import GatedPixelCNN, GatedPixelCNNConfig, PixelCNN, PixelCNNConfig
+from vqvae_course.pixelsnail import PixelSNAIL, PixelSNAILConfig
 from vqvae_course.prior import Prior
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
 from vqvae_course.vqvae2 import VQVAE2, VQVAE2Config
@@ -61,11 +61,13 @@ def three_levels() -> VQVAE2:
 
 
 def snail(**changes) -> PixelSNAIL:
-    return PixelSNAIL(**(PRIOR | {"layers": 1, "blocks": 2, "heads": 2} | changes))
+    return PixelSNAIL(PixelSNAILConfig(**(PRIOR | {"layers": 1, "blocks": 2, "heads": 2} | changes)))
 
 
 def below(levels: int, **changes) -> ConditionalPrior:
-    return ConditionalPrior(above=[(port.below, 2) for port in ABOVE[:levels]], stack_layers=1, **PRIOR, **changes)
+    return ConditionalPrior(
+        ConditionalPriorConfig(above=[(port.below, 2) for port in ABOVE[:levels]], stack_layers=1, **PRIOR, **changes)
+    )
 
 
 GRAPHS: dict[str, Callable[[], Graph]] = {
@@ -77,10 +79,10 @@ GRAPHS: dict[str, Callable[[], Graph]] = {
     "decoder, square and grey": lambda: decoder_graph(grey(), 28, 28),
     "decoder, two levels": lambda: decoder_graph(two_levels(), H, W),
     "decoder, three levels": lambda: decoder_graph(three_levels(), H, W),
-    "PixelCNN": lambda: prior_graph(PixelCNN(**PRIOR), [MAP]),
-    "gated": lambda: prior_graph(GatedPixelCNN(**PRIOR), [MAP]),
+    "PixelCNN": lambda: prior_graph(PixelCNN(PixelCNNConfig(**PRIOR)), [MAP]),
+    "gated": lambda: prior_graph(GatedPixelCNN(GatedPixelCNNConfig(**PRIOR)), [MAP]),
     "gated, classes and a condition": lambda: prior_graph(
-        GatedPixelCNN(**PRIOR, num_classes=3, condition_channels=2), [MAP]
+        GatedPixelCNN(GatedPixelCNNConfig(**PRIOR, num_classes=3, condition_channels=2)), [MAP]
     ),
     "PixelSNAIL": lambda: prior_graph(snail(), [MAP]),
     "PixelSNAIL, classes": lambda: prior_graph(snail(num_classes=3), [MAP]),
@@ -206,7 +208,7 @@ def test_images_that_cannot_be_divided_into_codes_are_refused(height, width):
 
 def test_a_prior_over_other_codes_is_refused():
     with pytest.raises(ValueError, match=f"maps must end with one of the prior's {K} codes, got one of 9"):
-        prior_graph(GatedPixelCNN(**PRIOR), ABOVE)
+        prior_graph(GatedPixelCNN(GatedPixelCNNConfig(**PRIOR)), ABOVE)
 
 
 class Peeking(Prior):
@@ -250,7 +252,7 @@ def test_a_missing_package_is_named(name, monkeypatch):
 def test_a_torch_that_is_too_old_is_named(monkeypatch):
     monkeypatch.delattr(torch.compiler, "is_exporting", raising=False)
     with pytest.raises(ExportError, match=r"torch must be 2\.7 or newer .*, got .*pip install --upgrade torch"):
-        to_onnx(prior_graph(GatedPixelCNN(**PRIOR), [MAP]))
+        to_onnx(prior_graph(GatedPixelCNN(GatedPixelCNNConfig(**PRIOR)), [MAP]))
 
 
 def test_the_example_of_the_book_runs_without_torch(tmp_path):

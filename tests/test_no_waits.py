@@ -10,12 +10,13 @@ from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTenso
 from torch.torch_version import TorchVersion
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vqvae_course import metrics, quantize, train
+from vqvae_course import metrics, nearest, train
 from vqvae_course.classifier import Classifier
-from vqvae_course.conditional import ConditionalPrior
+from vqvae_course.conditional import ConditionalPrior, ConditionalPriorConfig
 from vqvae_course.data import Batch, Batches, CodeSet, ImageSet
-from vqvae_course.pixelcnn import GatedPixelCNN, PixelCNN
-from vqvae_course.pixelsnail import PixelSNAIL
+from vqvae_course.nearest import FEW_SCORES
+from vqvae_course.pixelcnn import GatedPixelCNN, GatedPixelCNNConfig, PixelCNN, PixelCNNConfig
+from vqvae_course.pixelsnail import PixelSNAIL, PixelSNAILConfig
 from vqvae_course.prior import FrequencyPrior
 from vqvae_course.quantize import EMAVectorQuantizer, VectorQuantizer, nearest_code, restart_dead_codes
 from vqvae_course.runtime import send
@@ -135,16 +136,27 @@ OF_IMAGES = {
     "classifier": (lambda: Classifier(C, CLASSES, 6), classifier_step),
 }
 OF_CODES = {
-    "PixelCNN": (lambda: PixelCNN(K, **SMALL_GATED), prior_step),
-    "gated PixelCNN": (lambda: GatedPixelCNN(K, **SMALL_GATED), prior_step),
-    "gated PixelCNN, classes": (lambda: GatedPixelCNN(K, num_classes=CLASSES, **SMALL_GATED), prior_step),
-    "gated PixelCNN, condition": (lambda: GatedPixelCNN(K, condition_channels=3, **SMALL_GATED), conditioned_step),
-    "PixelSNAIL": (lambda: PixelSNAIL(K, **SMALL_SNAIL), prior_step),
-    "PixelSNAIL, classes": (lambda: PixelSNAIL(K, num_classes=CLASSES, **SMALL_SNAIL), prior_step),
-    "PixelSNAIL, condition": (lambda: PixelSNAIL(K, condition_channels=3, **SMALL_SNAIL), conditioned_step),
-    "a level below": (lambda: ConditionalPrior(K, [(K + 2, 2)], **SMALL_BELOW), prior_step),
+    "PixelCNN": (lambda: PixelCNN(PixelCNNConfig(K, **SMALL_GATED)), prior_step),
+    "gated PixelCNN": (lambda: GatedPixelCNN(GatedPixelCNNConfig(K, **SMALL_GATED)), prior_step),
+    "gated PixelCNN, classes": (
+        lambda: GatedPixelCNN(GatedPixelCNNConfig(K, num_classes=CLASSES, **SMALL_GATED)),
+        prior_step,
+    ),
+    "gated PixelCNN, condition": (
+        lambda: GatedPixelCNN(GatedPixelCNNConfig(K, condition_channels=3, **SMALL_GATED)),
+        conditioned_step,
+    ),
+    "PixelSNAIL": (lambda: PixelSNAIL(PixelSNAILConfig(K, **SMALL_SNAIL)), prior_step),
+    "PixelSNAIL, classes": (lambda: PixelSNAIL(PixelSNAILConfig(K, num_classes=CLASSES, **SMALL_SNAIL)), prior_step),
+    "PixelSNAIL, condition": (
+        lambda: PixelSNAIL(PixelSNAILConfig(K, condition_channels=3, **SMALL_SNAIL)),
+        conditioned_step,
+    ),
+    "a level below": (lambda: ConditionalPrior(ConditionalPriorConfig(K, [(K + 2, 2)], **SMALL_BELOW)), prior_step),
     "a level below two": (
-        lambda: ConditionalPrior(K, [(K + 2, 2), (K + 1, 2)], num_classes=CLASSES, **SMALL_BELOW),
+        lambda: ConditionalPrior(
+            ConditionalPriorConfig(K, [(K + 2, 2), (K + 1, 2)], num_classes=CLASSES, **SMALL_BELOW)
+        ),
         prior_step,
     ),
 }
@@ -332,20 +344,23 @@ def test_batches_of_a_prior_that_come_from_elsewhere_are_looked_at_one_by_one(wa
 # --- what a GPU computes instead
 
 
-def test_on_a_gpu_distances_are_compared_in_float64(waits):
-    z, codebook = torch.ones(N, D, device="cuda"), torch.ones(K, D, device="cuda")
-    assert quantize._compared_in(z, codebook) == torch.float64
+@pytest.mark.parametrize("few", [True, False])
+def test_on_a_gpu_distances_are_compared_in_float64(few, waits):
+    z, codebook = torch.ones(N if few else FEW_SCORES, D, device="cuda"), torch.ones(K, D, device="cuda")
+    assert nearest.fits_at_once(z, codebook) is few
+    assert nearest._compared_in(z, codebook) == torch.float64
     assert isinstance(nearest_code(z, codebook), FakeTensor)
     assert waits.seen == []
 
 
-def test_naming_the_restarted_codes_waits_and_restarting_them_does_not(waits):
+def test_restarting_codes_waits_for_nothing_and_naming_them_by_number_would(waits):
     quantizer, z_e = quantizer_of(EMAVectorQuantizer), torch.ones(B, D, 2, 4, device="cuda")
     waits.seen.clear()
-    assert quantize.restart_codes(quantizer, z_e).shape == (K,)
+    restarted = restart_dead_codes(quantizer, z_e)
+    assert restarted.shape == (K,)
     assert waits.seen == []
     with pytest.raises(DynamicOutputShapeException):
-        restart_dead_codes(quantizer, z_e)
+        restarted.nonzero()
 
 
 @pytest.mark.gpu

@@ -9,9 +9,11 @@ from vqvae_course.causality import influence as influence_of
 from vqvae_course.pixelcnn import (
     GatedLayer,
     GatedPixelCNN,
+    GatedPixelCNNConfig,
     MaskedConv2d,
     MaskedResidual,
     PixelCNN,
+    PixelCNNConfig,
     causal_mask,
     gate,
 )
@@ -27,10 +29,12 @@ CONDITIONING = pytest.mark.parametrize(
 
 def build(with_labels=False, with_condition=False, **arguments) -> GatedPixelCNN:
     prior = GatedPixelCNN(
-        K,
-        **{"hidden": HIDDEN, "layers": 2, **arguments},
-        num_classes=CLASSES if with_labels else None,
-        condition_channels=CONDITION if with_condition else None,
+        GatedPixelCNNConfig(
+            K,
+            **{"hidden": HIDDEN, "layers": 2, **arguments},
+            num_classes=CLASSES if with_labels else None,
+            condition_channels=CONDITION if with_condition else None,
+        )
     )
     return prior.double()  # so that far influences do not underflow
 
@@ -86,7 +90,7 @@ def test_every_position_sees_all_of_the_past(kernel_size, arguments):
 
 
 def test_the_default_prior_is_causal_and_has_no_blind_spot():
-    felt = influence(GatedPixelCNN(K).double(), inputs()[0])
+    felt = influence(GatedPixelCNN(GatedPixelCNNConfig(K)).double(), inputs()[0])
     past = torch.ones(H * W, H * W).tril(-1).bool()
     assert (felt[:, past] > 0).all()
     assert not felt[:, ~past].any()
@@ -225,7 +229,7 @@ def test_there_is_one_logit_per_code_and_position(with_labels, with_condition, h
 
 def test_a_prior_rebuilds_from_its_config():
     prior = build(True, True, layers=3, kernel_size=5, first_kernel_size=3)
-    again = GatedPixelCNN(**prior.config).double()
+    again = GatedPixelCNN(prior.config).double()
     again.load_state_dict(prior.state_dict())
     args = inputs(B, True, True)
     assert torch.equal(again(*args), prior(*args))
@@ -246,7 +250,7 @@ def test_a_prior_rebuilds_from_its_config():
 )
 def test_a_prior_refuses_arguments_out_of_range(arguments, message):
     with pytest.raises(ValueError, match=message):
-        GatedPixelCNN(**{"num_codes": K, **arguments})
+        GatedPixelCNN(GatedPixelCNNConfig(**{"num_codes": K, **arguments}))
 
 
 @pytest.mark.parametrize("indices", [torch.zeros(H, W, dtype=torch.int64), torch.zeros(B, H, W)], ids=["rank", "float"])
@@ -471,7 +475,7 @@ def test_a_residual_layer_adds_to_what_comes_and_leaves_that_as_it_is():
 
 
 def test_the_residual_layers_of_a_prior_share_no_weights():
-    one, other = PixelCNN(K, HIDDEN, layers=3).residual
+    one, other = PixelCNN(PixelCNNConfig(K, HIDDEN, layers=3)).residual
     assert not {id(p) for p in one.parameters()} & {id(p) for p in other.parameters()}
 
 
@@ -500,7 +504,7 @@ def seen_by_geometry(height, width, layers, kernel_size, first_kernel_size):
 )
 @pytest.mark.parametrize(("height", "width"), [(6, 9), (9, 5)])
 def test_what_a_pixelcnn_sees_is_what_geometry_says(layers, kernel_size, first_kernel_size, height, width):
-    prior = PixelCNN(K, 16, layers, kernel_size, first_kernel_size)
+    prior = PixelCNN(PixelCNNConfig(K, 16, layers, kernel_size, first_kernel_size))
     blind = blind_spot(prior.logits_from, 16, height, width)
     past = torch.ones_like(blind).tril(-1)
     seen = seen_by_geometry(height, width, layers, kernel_size, first_kernel_size)
@@ -511,18 +515,18 @@ def test_what_a_pixelcnn_sees_is_what_geometry_says(layers, kernel_size, first_k
 @pytest.mark.parametrize(("height", "width"), [(4, 6), (6, 4), (1, 7), (7, 1)])
 @pytest.mark.parametrize("layers", [1, 2, 5])
 def test_a_pixelcnn_sees_neither_itself_nor_the_future(height, width, layers):
-    assert is_causal(PixelCNN(K, 8, layers).logits_from, 8, height, width)
+    assert is_causal(PixelCNN(PixelCNNConfig(K, 8, layers)).logits_from, 8, height, width)
 
 
 def test_depth_does_not_cure_the_blind_spot():
-    shallow, deep = (blind_spot(PixelCNN(K, 16, n, 3, 3).logits_from, 16, 4, 7) for n in (6, 10))
+    shallow, deep = (blind_spot(PixelCNN(PixelCNNConfig(K, 16, n, 3, 3)).logits_from, 16, 4, 7) for n in (6, 10))
     assert torch.equal(shallow, deep)
     assert deep[1 * 7 + 2, 4]  # one row up, two to the right
-    assert not blind_spot(GatedPixelCNN(K, 16, 9, first_kernel_size=3).logits_from, 16, 4, 7).any()
+    assert not blind_spot(GatedPixelCNN(GatedPixelCNNConfig(K, 16, 9, first_kernel_size=3)).logits_from, 16, 4, 7).any()
 
 
 def test_a_pixelcnn_is_causal_after_training_and_after_loading_any_state():
-    prior, indices = PixelCNN(K, 8, 3), inputs()[0]
+    prior, indices = PixelCNN(PixelCNNConfig(K, 8, 3)), inputs()[0]
     optimizer = torch.optim.AdamW(prior.parameters(), lr=0.1, weight_decay=0.1)
     for _ in range(3):
         loss = F.cross_entropy(prior(indices), indices)
@@ -535,7 +539,7 @@ def test_a_pixelcnn_is_causal_after_training_and_after_loading_any_state():
 
 
 def test_changing_an_index_changes_no_logit_of_the_masked_prior_up_to_there():
-    prior, (indices, _, _) = PixelCNN(K, HIDDEN, 3), inputs()
+    prior, (indices, _, _) = PixelCNN(PixelCNNConfig(K, HIDDEN, 3)), inputs()
     other = indices.clone()
     other[:, 2, 3] = (other[:, 2, 3] + 1) % K
     changed = (prior(other) != prior(indices)).any(dim=1).flatten(1)
@@ -547,7 +551,7 @@ def test_a_pixelcnn_learns_to_copy_from_where_it_sees_and_not_from_its_blind_spo
     def nats(right):
         maps = torch.randint(2, (256, 3, 6), generator=generator)
         maps[:, 1, : 6 - right] = maps[:, 0, right:]
-        prior = PixelCNN(2, 16, layers=3, first_kernel_size=3)
+        prior = PixelCNN(PixelCNNConfig(2, 16, layers=3, first_kernel_size=3))
         optimizer = torch.optim.Adam(prior.parameters(), lr=0.01)
         for _ in range(60):
             loss = F.cross_entropy(prior(maps)[:, :, 1, : 6 - right], maps[:, 1, : 6 - right])
@@ -562,18 +566,20 @@ def test_a_pixelcnn_learns_to_copy_from_where_it_sees_and_not_from_its_blind_spo
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 5), (5, 1), (4, 6)])
 def test_a_pixelcnn_has_one_logit_per_code_and_position(height, width):
-    assert PixelCNN(K, HIDDEN)(torch.randint(K, (B, height, width))).shape == (B, K, height, width)
+    assert PixelCNN(PixelCNNConfig(K, HIDDEN))(torch.randint(K, (B, height, width))).shape == (B, K, height, width)
 
 
-@pytest.mark.parametrize("kind", [PixelCNN, GatedPixelCNN])
-def test_logits_from_embedded_codes_are_those_of_the_indices(kind):
-    prior, indices = kind(K, HIDDEN), inputs()[0]
+@pytest.mark.parametrize(
+    ("kind", "config"), [(PixelCNN, PixelCNNConfig(K, HIDDEN)), (GatedPixelCNN, GatedPixelCNNConfig(K, HIDDEN))]
+)
+def test_logits_from_embedded_codes_are_those_of_the_indices(kind, config):
+    prior, indices = kind(config), inputs()[0]
     assert torch.equal(prior.logits_from(prior.embed(indices).movedim(-1, 1)), prior(indices))
 
 
 def test_a_pixelcnn_rebuilds_from_its_config():
-    prior = PixelCNN(K, HIDDEN, layers=3, kernel_size=5, first_kernel_size=9)
-    again = PixelCNN(**prior.config)
+    prior = PixelCNN(PixelCNNConfig(K, HIDDEN, layers=3, kernel_size=5, first_kernel_size=9))
+    again = PixelCNN(prior.config)
     again.load_state_dict(prior.state_dict())
     indices = inputs()[0]
     assert torch.equal(again(indices), prior(indices))
@@ -593,7 +599,7 @@ def test_a_pixelcnn_rebuilds_from_its_config():
 )
 def test_a_pixelcnn_refuses_arguments_out_of_range(arguments, message):
     with pytest.raises(ValueError, match=message):
-        PixelCNN(**{"num_codes": K, **arguments})
+        PixelCNN(PixelCNNConfig(**{"num_codes": K, **arguments}))
 
 
 @pytest.mark.parametrize(
@@ -608,4 +614,4 @@ def test_a_pixelcnn_refuses_arguments_out_of_range(arguments, message):
 )
 def test_a_pixelcnn_refuses_inputs_that_do_not_fit(arguments, message):
     with pytest.raises(ValueError, match=message):
-        PixelCNN(K, HIDDEN)(*arguments)
+        PixelCNN(PixelCNNConfig(K, HIDDEN))(*arguments)

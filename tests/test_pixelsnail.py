@@ -7,8 +7,8 @@ import torch.nn.functional as F
 
 from vqvae_course.causality import blind_spot, influence, is_causal
 from vqvae_course.incremental import IncrementalLogits
-from vqvae_course.pixelsnail import PERIODS, CausalAttention, PixelSNAIL, place_code
-from vqvae_course.sample import sample
+from vqvae_course.pixelsnail import PERIODS, CausalAttention, PixelSNAIL, PixelSNAILConfig, positional_encoding
+from vqvae_course.sampling import sample
 from vqvae_course.train import load_checkpoint, save_checkpoint
 
 B, H, W, K = 3, 4, 6, 5
@@ -23,9 +23,11 @@ CONDITIONING = pytest.mark.parametrize(
 
 def build(with_labels=False, with_condition=False, **arguments) -> PixelSNAIL:
     prior = PixelSNAIL(
-        **{"num_codes": K, "hidden": HIDDEN, "blocks": 2, "layers": 2, "heads": HEADS, **arguments},
-        num_classes=CLASSES if with_labels else None,
-        condition_channels=CONDITION if with_condition else None,
+        PixelSNAILConfig(
+            **{"num_codes": K, "hidden": HIDDEN, "blocks": 2, "layers": 2, "heads": HEADS, **arguments},
+            num_classes=CLASSES if with_labels else None,
+            condition_channels=CONDITION if with_condition else None,
+        )
     )
     with torch.no_grad():
         prior.head[-1].weight *= 30  # an untrained prior is nearly uniform, and would hide mistakes
@@ -62,7 +64,7 @@ def test_attention_by_hand():
     attention = CausalAttention(HIDDEN, HEADS).double()
     h, codes = torch.randn(2, B, HIDDEN, H, W, dtype=torch.float64).unbind()
     got = attention(h, codes)
-    place = place_code(H, W).double()
+    place = positional_encoding(H, W).double()
     rows, read = (x.flatten(2).transpose(1, 2) for x in (h, codes))
     normed = F.layer_norm(rows, (HIDDEN,), attention.norm.weight, attention.norm.bias)
     size = HIDDEN // HEADS
@@ -114,7 +116,7 @@ def test_a_map_of_one_position_is_all_first_position():
 
 
 def test_the_wave_code_tells_all_places_apart_and_turns_alike_everywhere():
-    code = place_code(9, 14)
+    code = positional_encoding(9, 14)
     assert code.shape == (9 * 14, 4 * len(PERIODS))
     assert torch.pdist(code).min() > 0.1
     product = (code @ code.T).view(9, 14, 9, 14)
@@ -182,7 +184,7 @@ def test_the_same_network_serves_maps_of_any_size():
 
 def test_it_learns_to_copy_a_code_from_far_away_where_convolutions_are_blind():
     torch.manual_seed(0)
-    prior = PixelSNAIL(4, hidden=16, blocks=1, layers=1, heads=2, first_kernel_size=3)
+    prior = PixelSNAIL(PixelSNAILConfig(4, hidden=16, blocks=1, layers=1, heads=2, first_kernel_size=3))
     optimizer = torch.optim.Adam(prior.parameters(), lr=1e-2)
     for _ in range(150):
         maps = torch.randint(4, (32, 3, 7))

@@ -5,7 +5,7 @@ import torch
 
 from vqvae_course.metrics import nats_per_code
 from vqvae_course.prior import FrequencyPrior, Prior
-from vqvae_course.sample import sample
+from vqvae_course.sampling import sample
 
 N, H, W, K = 7, 2, 3, 5
 CLASSES, CHANNELS = 4, 6

@@ -9,10 +9,10 @@ from torch import nn
 
 from vqvae_course import train
 from vqvae_course.checkpoint import load_checkpoint, save_checkpoint
-from vqvae_course.conditional import ConditionalPrior
+from vqvae_course.conditional import ConditionalPrior, ConditionalPriorConfig
 from vqvae_course.data import Batch, Batches, CodeSet, ImageSet
 from vqvae_course.history import History
-from vqvae_course.pixelcnn import GatedPixelCNN
+from vqvae_course.pixelcnn import GatedPixelCNN, GatedPixelCNNConfig
 from vqvae_course.train import (
     StepResult,
     TrainConfig,
@@ -43,7 +43,7 @@ def build_vqvae(**changes) -> VQVAE:
 
 def build_prior(hidden: int = 6) -> GatedPixelCNN:
     torch.manual_seed(1)
-    return GatedPixelCNN(K, hidden=hidden, layers=2, num_classes=3)
+    return GatedPixelCNN(GatedPixelCNNConfig(K, hidden=hidden, layers=2, num_classes=3))
 
 
 def image_batches() -> Batches:
@@ -229,6 +229,19 @@ def test_a_run_gone_wrong_does_not_spoil_its_checkpoint(tmp_path):
     assert all(torch.isfinite(value).all() for value in weights.values())
 
 
+def test_a_quantity_that_is_no_number_is_not_saved_although_all_weights_are_finite(tmp_path):
+    path, count = tmp_path / "run.pt", iter(range(10))
+
+    def step(model, batch):
+        loss, logs = vqvae_step(model, batch)
+        return StepResult(loss, logs | {"measured": torch.tensor(math.nan if next(count) == 4 else 1.0)})
+
+    config = quiet(steps=8, log_every=8, checkpoint=str(path), checkpoint_every=2)
+    with pytest.raises(FloatingPointError, match=r"the loss must stay finite, got .*'measured': nan.* by update 6"):
+        fit(build_vqvae(), image_batches(), step, config)
+    assert load_checkpoint(path).step == 4
+
+
 # --- step functions and learning
 
 
@@ -258,7 +271,7 @@ def test_the_prior_step_scores_each_map_given_its_label():
 
 
 def test_the_prior_step_leaves_labels_out_for_a_prior_without_classes():
-    prior, batch = GatedPixelCNN(K, hidden=6, layers=2).eval(), next(code_batches())
+    prior, batch = GatedPixelCNN(GatedPixelCNNConfig(K, hidden=6, layers=2)).eval(), next(code_batches())
     torch.testing.assert_close(prior_step(prior, batch).loss, nn.functional.cross_entropy(prior(batch.x), batch.x))
 
 
@@ -300,7 +313,7 @@ def never(model, batch) -> StepResult:
 def test_codes_that_a_prior_does_not_know_are_refused_before_the_first_update(spoil, message, monkeypatch):
     maps = (torch.arange(N)[:, None, None] + torch.arange(4)[:, None] + torch.arange(6)) % K
     codes = CodeSet(maps.clone(), torch.arange(N) % 3, "stairs", (maps[:, ::2, ::2].clone(),))
-    prior = ConditionalPrior(K, [(K + 2, 2)], hidden=6, layers=2, num_classes=3, stack_layers=1)
+    prior = ConditionalPrior(ConditionalPriorConfig(K, [(K + 2, 2)], hidden=6, layers=2, num_classes=3, stack_layers=1))
     batches = Batches(codes, 6)
     spoil(codes)
     monkeypatch.setattr(train, "prior_step", never)
@@ -381,12 +394,29 @@ def test_a_resumed_run_equals_one_that_never_stopped_bit_for_bit(tmp_path, build
     assert load_checkpoint(saved.checkpoint).step == 10
 
     torch.manual_seed(99)  # another process, with another state
-    resumed = type(straight)(straight.config) if build is build_restless else type(straight)(**straight.config)
+    resumed = type(straight)(straight.config)
     history = fit(resumed, batches(), step, saved)
     assert all(torch.equal(value, straight.state_dict()[name]) for name, value in resumed.state_dict().items())
     assert history.steps == expected.steps
     assert history.values == expected.values
     assert history.images == expected.images
+
+
+def test_restarts_draw_from_the_generator_that_fit_is_given_and_a_resumed_run_goes_on_with_it(tmp_path):
+    config = quiet(steps=8, lr=1e-2)
+    straight, again, halted = build_restless(), build_restless(), build_restless()
+    state = torch.get_rng_state()
+    fit(straight, image_batches(), vqvae_step, config, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(torch.get_rng_state(), state)  # the global one plays no part
+    fit(again, image_batches(), vqvae_step, config, generator=torch.Generator().manual_seed(4))
+    assert not torch.equal(again.quantizer.codebook, straight.quantizer.codebook)
+
+    saved = dataclasses.replace(config, checkpoint=str(tmp_path / "run.pt"), resume=True)
+    asked, generator = iter([False, False, True]), torch.Generator().manual_seed(3)
+    fit(halted, image_batches(), vqvae_step, saved, should_stop=lambda: next(asked), generator=generator)
+    resumed = build_restless()
+    fit(resumed, image_batches(), vqvae_step, saved, generator=torch.Generator().manual_seed(99))
+    assert all(torch.equal(value, straight.state_dict()[name]) for name, value in resumed.state_dict().items())
 
 
 def test_restarted_codes_take_part_in_the_comparison_above():

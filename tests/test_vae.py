@@ -75,13 +75,21 @@ def test_latents_are_drawn_in_train_mode_and_the_mean_is_taken_in_eval_mode(x):
 def test_the_noise_follows_its_generator_and_has_the_posteriors_spread(x):
     model = build()
     drawn = []
-    model.decode = lambda z: drawn.append(z) or torch.zeros(len(z), C, H, W)
+    model.image = lambda z: drawn.append(z) or torch.zeros(len(z), C, H, W)
     many = x[:1].expand(4000, -1, -1, -1)
     for _ in range(2):
         output = model(many, torch.Generator().manual_seed(0))
     assert torch.equal(*drawn)
     torch.testing.assert_close(drawn[0].mean(dim=0), output.mu[0], rtol=0, atol=0.08)
     torch.testing.assert_close(drawn[0].std(dim=0), (0.5 * output.logvar[0]).exp(), rtol=0.08, atol=0)
+
+
+def test_encoding_and_decoding_keep_no_graph_and_leave_the_mode_alone(x):
+    model = build()
+    mu, logvar = model.encode(x)
+    assert not any(part.requires_grad for part in (mu, logvar, model.decode(mu)))
+    assert model(x).mu.requires_grad
+    assert model.training
 
 
 def test_gradients_reach_every_weight(x):
@@ -107,7 +115,7 @@ def test_a_wide_likelihood_silences_the_latent(x):
     [
         ({"latent_dim": 0}, "latent_dim must be at least 1, got 0"),
         ({"hidden": 0}, "hidden must be at least 1, got 0"),
-        ({"residual_layers": -1}, "residual_layers must not be negative, got -1"),
+        ({"residual_layers": -1}, "residual_layers must be at least 0, got -1"),
         ({"pixel_variance": 0.0}, r"pixel_variance must be positive, got 0\.0"),
         ({"pixel_variance": math.nan}, "pixel_variance must be positive, got nan"),
         ({"downsample": 3}, "downsample must be a power of two, at least 2, got 3"),

@@ -137,10 +137,12 @@ def test_train_mode_moves_the_ema_codebook(x):
     assert not torch.equal(model.quantizer.codebook, before)
 
 
-def test_encoding_keeps_no_graph_but_decoding_does(x):
+def test_encoding_and_decoding_keep_no_graph_and_leave_the_mode_alone(x):
     model = build()
     assert not model.encode(x).requires_grad
-    assert model.decode(model.encode(x)).requires_grad
+    assert not model.decode(model.encode(x)).requires_grad
+    assert model(x).x_hat.requires_grad
+    assert model.training
 
 
 # --- gradients
@@ -210,6 +212,18 @@ def test_init_codebook_restarts_the_statistics_too(x):
         torch.testing.assert_close(model.quantizer.codebook[code], expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("quantizer", ["ema", "gradient"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_init_codebook_keeps_the_means_of_half_precision_latents_in_float32(x, quantizer, dtype):
+    model, z_e = build(quantizer=quantizer), (100 * torch.randn(B, D, H, W)).to(dtype)
+    model.latents = lambda x: z_e
+    model.init_codebook(x, torch.Generator().manual_seed(0))
+    rows = model.quantizer.to_rows(z_e.float())
+    torch.testing.assert_close(
+        model.quantizer.codebook.detach(), kmeans_init(rows, K, torch.Generator().manual_seed(0))
+    )
+
+
 def test_init_codebook_follows_its_generator(x):
     model, other = build(), build()
     other.load_state_dict(model.state_dict())
@@ -231,6 +245,7 @@ def test_init_codebook_refuses_images_that_are_not_finite_and_leaves_the_model_a
         model.to_code_dim.bias[0] = value
     with pytest.raises(ValueError, match="z must be finite, got NaN or infinity in 48 of 48 latents"):
         model.init_codebook(torch.rand_like(x))
+    assert_unchanged(model, before, "quantizer.")
     assert not model.training
 
 
@@ -246,6 +261,18 @@ def test_codes_in_disuse_restart_in_train_mode(x):
     model(x)
     assert model.quantizer.codebook[3].abs().max() < 50
     assert model.quantizer.ema_count[3] == 1.0
+
+
+def test_restarts_draw_from_the_generator_that_is_given(x):
+    model = build(restart_below=2.0)  # of 5 codes, several restart
+    other, third = copy.deepcopy(model), copy.deepcopy(model)
+    model(x, torch.Generator().manual_seed(3))
+    state = torch.get_rng_state()
+    other(x, torch.Generator().manual_seed(3))
+    third(x, torch.Generator().manual_seed(4))
+    assert torch.equal(torch.get_rng_state(), state)  # the global one plays no part
+    assert torch.equal(model.quantizer.codebook, other.quantizer.codebook)
+    assert not torch.equal(model.quantizer.codebook, third.quantizer.codebook)
 
 
 def test_codes_in_disuse_stay_unless_asked(x):
@@ -311,7 +338,7 @@ def test_a_config_cannot_be_changed():
         ({"residual_hidden": 0}, "residual_hidden must be at least 1, got 0"),
         ({"num_codes": 0}, "num_codes must be at least 1, got 0"),
         ({"code_dim": 0}, "code_dim must be at least 1, got 0"),
-        ({"residual_layers": -1}, "residual_layers must not be negative, got -1"),
+        ({"residual_layers": -1}, "residual_layers must be at least 0, got -1"),
         ({"data_variance": 0.0}, "data_variance must be positive and finite, got 0.0"),
         ({"data_variance": float("nan")}, "data_variance must be positive and finite, got nan"),
         ({"beta": -0.1}, "beta must be finite and not negative, got -0.1"),

@@ -118,10 +118,10 @@ def test_decode_is_the_lower_half_of_forward(x, config, normalize_latents):
 
 
 @LEVELS
-def test_encoding_leaves_mode_codebooks_and_statistics_as_they_were(x, config):
+def test_encoding_and_decoding_keep_no_graph_and_leave_mode_codebooks_and_statistics_as_they_were(x, config):
     model = build(config, normalize_latents=True).train()
     before = copy.deepcopy(model.state_dict())
-    model.encode(x)
+    assert not model.decode(model.encode(x)).requires_grad
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
@@ -311,6 +311,17 @@ def test_dead_codes_restart_on_every_level(x):
         assert quantizer.codebook[0].abs().max() < 100
 
 
+def test_restarts_on_every_level_draw_from_the_generator_that_is_given(x):
+    model = build(TWO, restart_below=1.5)
+    other = copy.deepcopy(model)
+    model(x, torch.Generator().manual_seed(3))
+    state = torch.get_rng_state()
+    other(x, torch.Generator().manual_seed(3))
+    assert torch.equal(torch.get_rng_state(), state)
+    for one, two in zip(model.quantizers, other.quantizers, strict=True):
+        assert torch.equal(one.codebook, two.codebook)
+
+
 @LEVELS
 def test_it_learns_a_batch_better_than_the_mean_image(config):
     model = build(config, normalize_latents=True, hidden=16, num_codes=(16, 32, 64)[-config.levels :])
@@ -345,7 +356,7 @@ def test_the_published_compression_of_a_hierarchy_is_reproduced(config, side, ra
 
 
 def test_a_hierarchy_of_one_level_is_a_plain_map():
-    assert hierarchy_ratio((3, 24, 40), [(6, 10, 17)]) == pytest.approx(compression_ratio((3, 24, 40), (6, 10), 17))
+    assert hierarchy_ratio((3, 24, 40), [(6, 10, 17)]) == pytest.approx(compression_ratio((3, 24, 40), (5, 6, 10), 17))
 
 
 def test_levels_add_up_in_bits():
@@ -365,7 +376,7 @@ def test_levels_add_up_in_bits():
         ({"num_codes": (5, 0)}, "num_codes must be at least 1 on each level, got (5, 0)"),
         ({"code_dim": 0}, "code_dim must be at least 1, got 0"),
         ({"hidden": 0}, "hidden must be at least 1, got 0"),
-        ({"residual_layers": -1}, "residual_layers must not be negative, got -1"),
+        ({"residual_layers": -1}, "residual_layers must be at least 0, got -1"),
         ({"data_variance": 0.0}, "data_variance must be positive and finite, got 0.0"),
         ({"data_variance": float("nan")}, "data_variance must be positive and finite, got nan"),
         ({"beta": -0.1}, "beta must be finite and not negative, got -0.1"),

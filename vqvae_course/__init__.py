@@ -3,13 +3,13 @@
 Where to find an idea:
 
 - nearest code, straight-through estimator, codebook and commitment losses, EMA codebook, k-means
-  start, restart of dead codes: ``quantize``
+  start, restart of dead codes: ``quantize``; the fast search for nearest codes: ``nearest``
 - which indices are allowed, how often each occurs: ``indices``
-- encoder, decoder, residual layers: ``encdec``
+- encoder, decoder, residual layers: ``encdec``; what configurations of models may hold: ``configs``
 - the VQ-VAE: ``vqvae``; the continuous VAE beside it: ``vae``; several levels of codes: ``vqvae2``
 - priors over codes: counting in ``prior``, PixelCNN and gated PixelCNN in ``pixelcnn``, attention in
   ``pixelsnail``, a level given those above it in ``conditional``
-- drawing from them: ``sample``; without computing anything twice: ``incremental``
+- drawing from them: ``sampling``; without computing anything twice: ``incremental``
 - what a network over maps sees, leaks of the future and blind spots: ``causality``
 - training loop: ``train``; what it measures: ``history``; that a prior knows its codes: ``known_codes``;
   checkpoints: ``checkpoint``; scores on a data set: ``evaluate``

@@ -52,15 +52,15 @@ def bring(kind: type, root: Path, into: Path) -> Brought:
 
 def _bring_idx(kind: type, root: Path, into: Path) -> Brought:
     """Bring the four files of MNIST or Fashion-MNIST: ``.gz`` or not, with hyphens or with the dots of some sites."""
-    usual, target = (place / kind.__name__ / "raw" for place in (root, into))
-    places = [place for folder in _called(root, kind.__name__) for place in (folder / "raw", folder)]
-    places += [] if _holds_the_other(kind.__name__, root) else [root]
+    usual, target = (folder / kind.__name__ / "raw" for folder in (root, into))
+    folders = [path for folder in _called(root, kind.__name__) for path in (folder / "raw", folder)]
+    folders += [] if _holds_the_other(kind.__name__, root) else [root]
     whole: dict[str, tuple[Path, bytes]] = {}
     problems, keep = [], False
     names = [name.removesuffix(".gz") for name, _ in kind.resources]
     for name in names:
         damaged = []
-        for file in _files(name, places):
+        for file in _files(name, folders):
             try:
                 whole[name] = file, _read_idx(file)
                 break
@@ -79,7 +79,7 @@ def _bring_idx(kind: type, root: Path, into: Path) -> Brought:
             with TemporaryDirectory(dir=target, prefix=".unpack-") as half_done:
                 (Path(half_done) / name).write_bytes(content)
                 (Path(half_done) / name).replace(target / name)
-    return Brought(kind, into, keep=any(file != usual / name for name in names for file in _files(name, places)))
+    return Brought(kind, into, keep=any(file != usual / name for name in names for file in _files(name, folders)))
 
 
 def _bring_batches(kind: type, root: Path, into: Path) -> Brought:
@@ -87,9 +87,9 @@ def _bring_batches(kind: type, root: Path, into: Path) -> Brought:
     expected = dict((*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])))
     first, usual = next(iter(expected)), root / kind.base_folder
     folders = [root, *_called(root, "cifar10"), *_called(root, "cifar10python"), *_called(root, kind.base_folder)]
-    for place in [place.absolute() for folder in folders for place in (folder / kind.base_folder, folder)]:
-        if (place / first).is_file() and place != usual.absolute():
-            return Brought(type(kind.__name__, (kind,), {"base_folder": place.name}), place.parent, keep=True)
+    for path in [path.absolute() for folder in folders for path in (folder / kind.base_folder, folder)]:
+        if (path / first).is_file() and path != usual.absolute():
+            return Brought(type(kind.__name__, (kind,), {"base_folder": path.name}), path.parent, keep=True)
     problems = []
     for archive in [file for folder in folders for file in sorted(folder.glob("cifar-10-python*.t*"))]:
         try:
@@ -119,24 +119,24 @@ def _read_archive(archive: Path, names: Container[str]) -> dict[str, bytes]:
 def _put_batches(kind: type, batches: dict[str, bytes], into: Path) -> str | None:
     """Write batches to where torchvision reads them, once it has; else return what it says."""
     with TemporaryDirectory(dir=into, prefix=".unpack-") as half_done:
-        place = Path(half_done) / kind.base_folder
-        place.mkdir()
+        folder = Path(half_done) / kind.base_folder
+        folder.mkdir()
         for name, content in batches.items():
-            (place / name).write_bytes(content)
+            (folder / name).write_bytes(content)
         try:
             kind(half_done, train=False, download=False)
         except Exception as error:
             return str(error)
-        move_unless_there(place, into / kind.base_folder)
+        move_unless_there(folder, into / kind.base_folder)
     return None
 
 
-def move_unless_there(folder: Path, place: Path) -> None:
+def move_unless_there(folder: Path, target: Path) -> None:
     """Give a finished folder its name; if another process was faster, its own, equal folder stays."""
     try:
-        folder.rename(place)
+        folder.rename(target)
     except OSError:
-        if not place.is_dir():
+        if not target.is_dir():
             raise
 
 
@@ -152,11 +152,11 @@ def _letters(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def _files(name: str, places: list[Path]) -> Iterator[Path]:
+def _files(name: str, folders: list[Path]) -> Iterator[Path]:
     dotted = name.replace("-idx", ".idx")
-    for place in places:
+    for folder in folders:
         for called in (name, f"{name}.gz", dotted, f"{dotted}.gz"):
-            file = place / called
+            file = folder / called
             file = file / called if file.is_dir() else file  # some archives have a folder with the name of its file
             if file.is_file():
                 yield file

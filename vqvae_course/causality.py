@@ -115,9 +115,9 @@ def _influence(net: Net, x: Tensor, generator: torch.Generator | None) -> Tensor
                 f"net must return (B, C', h, w) with the B, h and w of its input {tuple(x.shape)}, "
                 f"got {tuple(out.shape)}"
             )
-        places = x.shape[2] * x.shape[3]
+        positions = x.shape[2] * x.shape[3]
         if not out.requires_grad:  # it does not look at its input
-            return x.new_zeros(places, places)
+            return x.new_zeros(positions, positions)
         weight = torch.randn(out.shape[1], generator=generator, dtype=torch.float64).to(out)
         heard = torch.einsum("bchw,c->hw", out, weight).flatten()
         rows = []

@@ -2,7 +2,6 @@
 
 import pickle
 import warnings
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,10 +9,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vqvae_course.conditional import ConditionalPrior
+from vqvae_course.conditional import ConditionalPrior, ConditionalPriorConfig
 from vqvae_course.distributed import world
-from vqvae_course.pixelcnn import GatedPixelCNN, PixelCNN
-from vqvae_course.pixelsnail import PixelSNAIL
+from vqvae_course.pixelcnn import GatedPixelCNN, GatedPixelCNNConfig, PixelCNN, PixelCNNConfig
+from vqvae_course.pixelsnail import PixelSNAIL, PixelSNAILConfig
 from vqvae_course.runtime import whole_file
 from vqvae_course.vae import VAE, VAEConfig
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
@@ -22,14 +21,14 @@ from vqvae_course.vqvae2 import VQVAE2, VQVAE2Config
 FORMAT = 1  # raised when the layout changes, so that an older file is refused by name
 
 
-REBUILD: dict[str, Callable[[dict], nn.Module]] = {
-    "VAE": lambda config: VAE(VAEConfig(**config)),
-    "VQVAE": lambda config: VQVAE(VQVAEConfig(**config)),
-    "VQVAE2": lambda config: VQVAE2(VQVAE2Config(**config)),
-    "PixelCNN": lambda config: PixelCNN(**config),
-    "GatedPixelCNN": lambda config: GatedPixelCNN(**config),
-    "PixelSNAIL": lambda config: PixelSNAIL(**config),
-    "ConditionalPrior": lambda config: ConditionalPrior(**config),
+REBUILD: dict[str, tuple[type[nn.Module], type]] = {
+    "VAE": (VAE, VAEConfig),
+    "VQVAE": (VQVAE, VQVAEConfig),
+    "VQVAE2": (VQVAE2, VQVAE2Config),
+    "PixelCNN": (PixelCNN, PixelCNNConfig),
+    "GatedPixelCNN": (GatedPixelCNN, GatedPixelCNNConfig),
+    "PixelSNAIL": (PixelSNAIL, PixelSNAILConfig),
+    "ConditionalPrior": (ConditionalPrior, ConditionalPriorConfig),
 }
 
 
@@ -42,7 +41,7 @@ class Checkpoint(NamedTuple):
         history: The training history as a dict, or None.
         optimizer: The optimizer's state, or None.
         batches: The stream's state, or None.
-        random: The states of torch's global generators, which restarted codes are drawn from.
+        random: The states of torch's global generators, and of the one that the steps drew from.
     """
 
     model: nn.Module
@@ -61,7 +60,7 @@ def describe(model: nn.Module) -> tuple[str, dict[str, Any]]:
     """
     name = type(model).__name__
     if name in REBUILD:
-        return name, model.config if isinstance(model.config, dict) else asdict(model.config)
+        return name, asdict(model.config)
     raise ValueError(f"model must be one of {', '.join(REBUILD)}, got {name}")
 
 
@@ -72,6 +71,7 @@ def save_checkpoint(
     history: dict | None = None,
     optimizer: torch.optim.Optimizer | None = None,
     batches: Any = None,
+    generator: torch.Generator | None = None,
 ) -> None:
     """Write a checkpoint under a temporary name, then rename it: the old one stays whole until the new one is.
 
@@ -82,6 +82,7 @@ def save_checkpoint(
         history: The training history as a dict.
         optimizer: To continue training later.
         batches: A stream with ``state_dict``, to continue with the very next batch.
+        generator: What the steps draw from, if not from the global ones.
 
     Raises:
         ValueError: If the model is of another kind.
@@ -98,7 +99,7 @@ def save_checkpoint(
         "history": history,
         "optimizer": None if optimizer is None else optimizer.state_dict(),
         "batches": None if batches is None else batches.state_dict(),
-        "random": _random_state(),
+        "random": _random_state(generator),
     }
     with whole_file(path) as file:
         torch.save(content, file)
@@ -136,7 +137,8 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Che
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"{path} must be a checkpoint of format {FORMAT}, got {found!r}")
     try:
-        model = REBUILD[content["model"]](content["config"])
+        kind, config = REBUILD[content["model"]]
+        model = kind(config(**content["config"]))
         model.load_state_dict(content["weights"])
         rest = [content[name] for name in ("step", "history", "optimizer", "batches", "random")]
     except (KeyError, TypeError, RuntimeError) as error:
@@ -146,8 +148,14 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Che
     return Checkpoint(model.to(device).eval(), *rest)
 
 
-def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer, batches: Any) -> None:
-    """Bring a model, its optimizer, its stream and the global generators to where a checkpoint was made.
+def restore(
+    checkpoint: Checkpoint,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Any,
+    generator: torch.Generator | None = None,
+) -> None:
+    """Bring a model, its optimizer, its stream and the generators to where a checkpoint was made.
 
     On a machine with another number of GPUs the generators of those that are in both continue; a warning says so.
 
@@ -170,6 +178,8 @@ def restore(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Opt
         batches.load_state_dict(checkpoint.batches)
         torch.set_rng_state(checkpoint.random["cpu"])
         _restore_gpus(checkpoint.random["cuda"])
+        if generator is not None:
+            generator.set_state(checkpoint.random["given"])
     except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         raise ValueError(f"checkpoint must hold the state of a whole run, got a damaged one ({error!r})") from error
 
@@ -201,6 +211,7 @@ def _difference(there: tuple[str, dict], here: tuple[str, dict]) -> str | None:
     return ", ".join(f"{name} is {there[1].get(name)} there, {here[1].get(name)} here" for name in names) or None
 
 
-def _random_state() -> dict[str, Any]:
+def _random_state(generator: torch.Generator | None) -> dict[str, Any]:
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+    given = {} if generator is None else {"given": generator.get_state()}
+    return {"cpu": torch.get_rng_state(), "cuda": cuda, **given}

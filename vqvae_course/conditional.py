@@ -1,14 +1,24 @@
 """A prior over one level of a hierarchy, given all levels above it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from vqvae_course.encdec import Decoder
+from vqvae_course.configs import at_least, odd_kernels
+from vqvae_course.encdec import Decoder, halvings
 from vqvae_course.indices import check_indices, holds_integers
-from vqvae_course.pixelcnn import GatedPixelCNN
+from vqvae_course.pixelcnn import GatedPixelCNN, GatedPixelCNNConfig
 from vqvae_course.prior import Prior
+
+
+def check_above(above: Sequence[tuple[int, int]]) -> None:
+    """Raise ``ValueError`` unless there is a level above, and each map fits into the next a power of two times."""
+    if not above:
+        raise ValueError("above must hold K and a factor for at least one level, got none")
+    for _, factor in above:
+        halvings(factor, "a factor of above")
 
 
 class ConditionStack(nn.Module):
@@ -32,8 +42,7 @@ class ConditionStack(nn.Module):
 
     def __init__(self, above: Sequence[tuple[int, int]], channels: int, residual_layers: int = 6):
         super().__init__()
-        if not above:
-            raise ValueError("above must hold K and a factor for at least one level, got none")
+        check_above(above)
         self.factors = [factor for _, factor in above]
         self.embed = nn.ModuleList(nn.Embedding(num_codes, channels) for num_codes, _ in above)
         self.bring_down = nn.ModuleList(
@@ -77,14 +86,11 @@ class ConditionStack(nn.Module):
         return x
 
 
-class ConditionalPrior(Prior):
-    """A gated PixelCNN over one level, told of all levels above by a ``ConditionStack``.
+@dataclass(frozen=True)
+class ConditionalPriorConfig:
+    """Everything that defines a prior below other levels; ``ConditionalPrior(config)`` rebuilds it.
 
-    VQ-VAE-2 (arXiv:1906.00446v1), section 3.2:
-
-        p(k_bottom | k_top, label) = prod_i p(k_bottom,i | k_bottom,1 ... k_bottom,i-1, all of k_top, label)
-
-    Args:
+    Attributes:
         num_codes: K of the level to be predicted.
         above: For each level above, top first: K, and how many times larger the map of the next level is.
         hidden: Channels of the gated PixelCNN and of the stack.
@@ -93,42 +99,58 @@ class ConditionalPrior(Prior):
         num_classes: Number of labels; None for a prior without classes.
         stack_layers: Residual layers of the stack, a level.
         first_kernel_size: Odd size of the first layer's kernel.
+    """
+
+    num_codes: int
+    above: tuple[tuple[int, int], ...]
+    hidden: int = 64
+    layers: int = 5
+    kernel_size: int = 3
+    num_classes: int | None = None
+    stack_layers: int = 6
+    first_kernel_size: int = 7
+
+    def __post_init__(self):
+        object.__setattr__(self, "above", tuple(map(tuple, self.above)))  # a list would not compare equal, nor hash
+        check_above(self.above)
+        at_least(1, self, "num_codes", "hidden", "layers", "num_classes")
+        at_least(0, self, "stack_layers")
+        odd_kernels(self, "kernel_size", "first_kernel_size")
+
+
+class ConditionalPrior(Prior):
+    """A gated PixelCNN over one level, told of all levels above by a ``ConditionStack``.
+
+    VQ-VAE-2 (arXiv:1906.00446v1), section 3.2:
+
+        p(k_bottom | k_top, label) = prod_i p(k_bottom,i | k_bottom,1 ... k_bottom,i-1, all of k_top, label)
+
+    Args:
+        config: A ``ConditionalPriorConfig``.
 
     Attributes:
-        config: These arguments as a dict; ``ConditionalPrior(**config)`` rebuilds the network.
         stack: The ``ConditionStack``.
         inner: The ``GatedPixelCNN``, whose spatial condition is what the stack returns.
-
-    Raises:
-        ValueError: If an argument is out of its range.
 
     Explained in notebook 13.
     """
 
-    def __init__(
-        self,
-        num_codes: int,
-        above: Sequence[tuple[int, int]],
-        hidden: int = 64,
-        layers: int = 5,
-        kernel_size: int = 3,
-        num_classes: int | None = None,
-        stack_layers: int = 6,
-        first_kernel_size: int = 7,
-    ):
-        super().__init__(num_codes, num_classes)
-        self.config = {
-            "num_codes": num_codes,
-            "above": [list(level) for level in above],
-            "hidden": hidden,
-            "layers": layers,
-            "kernel_size": kernel_size,
-            "num_classes": num_classes,
-            "stack_layers": stack_layers,
-            "first_kernel_size": first_kernel_size,
-        }
-        self.stack = ConditionStack(above, hidden, stack_layers)
-        self.inner = GatedPixelCNN(num_codes, hidden, layers, kernel_size, num_classes, hidden, first_kernel_size)
+    def __init__(self, config: ConditionalPriorConfig):
+        super().__init__(config.num_codes, config.num_classes)
+        self.config = config
+        c = config
+        self.stack = ConditionStack(c.above, c.hidden, c.stack_layers)
+        self.inner = GatedPixelCNN(
+            GatedPixelCNNConfig(
+                c.num_codes,
+                c.hidden,
+                c.layers,
+                c.kernel_size,
+                c.num_classes,
+                condition_channels=c.hidden,
+                first_kernel_size=c.first_kernel_size,
+            )
+        )
 
     def condition_from(self, above: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Return what this prior takes as its condition, of the index maps of the levels above: all of them."""

@@ -322,7 +322,7 @@ def decode_levels(model: nn.Module, maps: Sequence[Tensor], batch_size: int = 50
 
     Args:
         model: The ``VQVAE2`` whose codes they are.
-        maps: Top first, (N, h, w) int64 each, from ``encode_levels`` or ``sample.sample_levels``.
+        maps: Top first, (N, h, w) int64 each, from ``encode_levels`` or ``sampling.sample_levels``.
         batch_size: Images at a time.
 
     Returns:

@@ -138,8 +138,9 @@ def prior_graph(prior: Prior, maps: Sequence[Port]) -> Graph:
         condition = ()
 
     def call(indices: Tensor, *rest: Tensor) -> Tensor:
-        told = rest[len(labels) :]
-        return prior(indices, rest[0] if labels else None, told[0] if len(told) == 1 else told or None)
+        conditions = rest[len(labels) :]
+        given = conditions[0] if len(conditions) == 1 else conditions or None
+        return prior(indices, rest[0] if labels else None, given)
 
     return Graph(prior, call, (own, *labels, *condition), (Port("logits", (prior.num_codes, height, width)),))
 

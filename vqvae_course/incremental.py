@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqvae_course.pixelcnn import GatedLayer, GatedPixelCNN, gate
-from vqvae_course.pixelsnail import CausalAttention, PixelSNAIL, place_code
+from vqvae_course.pixelsnail import CausalAttention, PixelSNAIL, positional_encoding
 
 
 class IncrementalLogits:
@@ -76,7 +76,7 @@ class _AttentionMemory:
         batch, height, width = indices.shape
         self.width = width
         nothing = attention.nothing.expand(batch, 1, -1)
-        self.place = place_code(height, width, nothing.device).to(nothing)
+        self.encoding = positional_encoding(height, width, nothing.device).to(nothing)
         # (B, heads, N, d) each, written one position at a time; the last position is never looked at.
         self.key, self.value = (
             attention.split_heads(x).repeat(1, 1, height * width, 1) for x in nothing.chunk(2, dim=2)
@@ -88,15 +88,15 @@ class _AttentionMemory:
         attention, here = self.attention, i * self.width + j
         if here > 0:
             code = self.embed(self.indices[:, (here - 1) // self.width, (here - 1) % self.width])[:, None]
-            made = attention.look_at(self.before, code, self._place(here - 1)).chunk(2, dim=2)
-            self.key[:, :, here], self.value[:, :, here] = (attention.split_heads(x)[:, :, 0] for x in made)
+            key_value = attention.look_at(self.before, code, self._encoding(here - 1)).chunk(2, dim=2)
+            self.key[:, :, here], self.value[:, :, here] = (attention.split_heads(x)[:, :, 0] for x in key_value)
         self.before = h[:, None]
-        query = attention.split_heads(attention.look_for(self.before, self._place(here)))  # (B, heads, 1, d)
+        query = attention.split_heads(attention.look_for(self.before, self._encoding(here)))  # (B, heads, 1, d)
         found = F.scaled_dot_product_attention(query, self.key[:, :, : here + 1], self.value[:, :, : here + 1])
         return h + attention.out(found.transpose(1, 2).flatten(1))
 
-    def _place(self, position: int) -> Tensor:
-        return self.place[position].expand(len(self.indices), 1, -1)
+    def _encoding(self, position: int) -> Tensor:
+        return self.encoding[position].expand(len(self.indices), 1, -1)
 
 
 class _LayerMemory:
@@ -116,7 +116,7 @@ class _LayerMemory:
         # Zero-padded as in GatedLayer.forward. Of the rows, the newest is last.
         self.above = weight.new_zeros(width + 2 * layer.reach, batch, rows * self.hidden)
         self.left = weight.new_zeros(batch, (width + layer.reach) * self.hidden)
-        self.told: Tensor  # (w, B, 2 hidden): all that the horizontal stack adds inside its gate in this row
+        self.added: Tensor  # (w, B, 2 hidden): all that the horizontal stack adds inside its gate in this row
 
     def put_above(self, row: Tensor) -> None:
         """Take in the next row of the vertical stack, (w, B, hidden), and forget the oldest."""
@@ -138,9 +138,9 @@ class _LayerMemory:
         for column, weight in enumerate(self.by_column):
             seen = flat[column * batch : (column + self.width) * batch]
             above = torch.addmm(above, seen, weight)
-        told = _pointwise(layer.link, above).view(self.width, batch, -1)
-        self.told = told + layer.horizontal.bias + bias_h
-        return gate((above.view_as(told) + bias_v).flatten(0, 1)).view(self.width, batch, -1)
+        linked = _pointwise(layer.link, above).view(self.width, batch, -1)
+        self.added = linked + layer.horizontal.bias + bias_h
+        return gate((above.view_as(linked) + bias_v).flatten(0, 1)).view(self.width, batch, -1)
 
     def step(self, i: int, j: int, h: Tensor | None) -> Tensor:
         """Run the horizontal stack at row ``i``, column ``j``; ``h``, (B, hidden), is None in the first layer."""
@@ -148,7 +148,7 @@ class _LayerMemory:
             self.put_left(j, h)
         columns = self.layer.horizontal.kernel_size[1]
         window = self.left[:, j * self.hidden : (j + columns) * self.hidden]
-        step = _pointwise(self.layer.out, gate(torch.addmm(self.told[j], window, self.leftward)))
+        step = _pointwise(self.layer.out, gate(torch.addmm(self.added[j], window, self.leftward)))
         return step if h is None else h + step
 
 

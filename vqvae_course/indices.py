@@ -30,6 +30,13 @@ def check_indices(indices: Tensor, num_codes: int, name: str = "indices", traini
         raise ValueError(f"{name} must lie in [0, {num_codes}), got {least} to {largest}")
 
 
+def check_map(indices: Tensor, num_codes: int, training: bool = False) -> None:
+    """Raise ``ValueError`` unless these are index maps, (B, h, w) whole numbers in [0, K); see ``check_indices``."""
+    if indices.ndim != 3 or not holds_integers(indices):
+        raise ValueError(f"indices must be (B, h, w) integers, got {tuple(indices.shape)} {indices.dtype}")
+    check_indices(indices, num_codes, "indices", training)
+
+
 def count_indices(indices: Tensor, num_codes: int) -> Tensor:
     """Count how often each index occurs; ``metrics.code_counts`` checks them first.
 

@@ -104,8 +104,8 @@ def ssim(x: Tensor, x_hat: Tensor) -> Tensor:
     if min(x.shape[2:]) < 11:
         raise ValueError(f"x must be at least 11x11 pixels, got {tuple(x.shape)}")
     planes = torch.stack([x, x_hat]).float().flatten(0, 2)[:, None]  # (2 B C, 1, H, W)
-    place = torch.arange(-5, 6, device=x.device, dtype=torch.float32)
-    bell = (-place.square() / (2 * 1.5**2)).exp()
+    offset = torch.arange(-5, 6, device=x.device, dtype=torch.float32)
+    bell = (-offset.square() / (2 * 1.5**2)).exp()
     bell = bell / bell.sum()
     window = (bell[:, None] * bell).view(1, 1, 11, 11)
     mean_x, mean_y = F.conv2d(planes, window).chunk(2)
@@ -204,7 +204,7 @@ def compression_ratio(shape: Sequence[int], latent: Sequence[int], num_codes: in
 
     Args:
         shape: (C, H, W) of the image.
-        latent: (h, w) of the index map.
+        latent: (D, h, w) of the encoder's output; D plays no part.
         num_codes: K.
         bits: Bits per sub-pixel of the raw image.
 
@@ -213,7 +213,8 @@ def compression_ratio(shape: Sequence[int], latent: Sequence[int], num_codes: in
 
     Explained in notebook 02.
     """
-    coded = latent_bits(*latent, num_codes)
+    _, height, width = latent
+    coded = latent_bits(height, width, num_codes)
     return math.prod(shape) * bits / coded if coded else math.inf
 
 
@@ -299,7 +300,7 @@ def nats_per_code(logits: Tensor, indices: Tensor) -> Tensor:
     return F.cross_entropy(logits.float(), indices)
 
 
-def joint_nats(nats_per_code: Sequence[float], shapes: Sequence[tuple[int, int]]) -> float:
+def nats_per_image(nats_per_code: Sequence[float], shapes: Sequence[tuple[int, int]]) -> float:
     """Return the negative log-likelihood of all levels of a hierarchy together, in nats per image.
 
     By the chain rule the levels' surprises add up, each level's being a mean over its h w positions:

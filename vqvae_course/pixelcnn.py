@@ -1,9 +1,12 @@
 """Convolutional priors over index maps: the PixelCNN with masked weights, and the gated PixelCNN with two stacks."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqvae_course.configs import at_least, odd_kernels
 from vqvae_course.prior import EmbeddingPrior
 
 
@@ -29,9 +32,9 @@ def causal_mask(kernel_size: int, kind: str) -> Tensor:
         raise ValueError(f'kind must be "A" or "B", got {kind!r}')
     if kernel_size < 1 or kernel_size % 2 == 0:
         raise ValueError(f"kernel_size must be odd and at least 1, got {kernel_size}")
-    place = torch.arange(kernel_size**2).view(kernel_size, kernel_size)  # the number of each place in raster order
+    order = torch.arange(kernel_size**2).view(kernel_size, kernel_size)  # raster order
     centre = kernel_size**2 // 2
-    return place < centre if kind == "A" else place <= centre
+    return order < centre if kind == "A" else order <= centre
 
 
 class MaskedConv2d(nn.Conv2d):
@@ -96,6 +99,29 @@ class MaskedResidual(nn.Sequential):
         return x + super().forward(x)
 
 
+@dataclass(frozen=True)
+class PixelCNNConfig:
+    """Everything that defines a PixelCNN; ``PixelCNN(config)`` rebuilds it.
+
+    Attributes:
+        num_codes: K.
+        hidden: Channels.
+        layers: Masked convolutions, the first one included.
+        kernel_size: Odd size of all masked kernels but the first.
+        first_kernel_size: Odd size of the first kernel; 7 as in the paper.
+    """
+
+    num_codes: int
+    hidden: int = 64
+    layers: int = 5
+    kernel_size: int = 3
+    first_kernel_size: int = 7
+
+    def __post_init__(self):
+        at_least(1, self, "num_codes", "hidden", "layers")
+        odd_kernels(self, "kernel_size", "first_kernel_size")
+
+
 class PixelCNN(EmbeddingPrior):
     """The first convolutional prior: one stack of masked convolutions, with a blind spot.
 
@@ -107,52 +133,22 @@ class PixelCNN(EmbeddingPrior):
     Departure: codes are embedded, as they have no order; the paper's input are pixel values.
 
     Args:
-        num_codes: K.
-        hidden: Channels.
-        layers: Masked convolutions, the first one included.
-        kernel_size: Odd size of all masked kernels but the first.
-        first_kernel_size: Odd size of the first kernel; 7 as in the paper.
-
-    Attributes:
-        config: These arguments as a dict; ``PixelCNN(**config)`` rebuilds the network.
-
-    Raises:
-        ValueError: If an argument is out of its range.
+        config: A ``PixelCNNConfig``.
 
     Explained in notebook 10.
     """
 
-    def __init__(
-        self, num_codes: int, hidden: int = 64, layers: int = 5, kernel_size: int = 3, first_kernel_size: int = 7
-    ):
-        check_sizes(
-            {"hidden": hidden, "layers": layers}, {"kernel_size": kernel_size, "first_kernel_size": first_kernel_size}
-        )
-        super().__init__(num_codes, hidden)
-        self.config = {
-            "num_codes": num_codes,
-            "hidden": hidden,
-            "layers": layers,
-            "kernel_size": kernel_size,
-            "first_kernel_size": first_kernel_size,
-        }
-        self.first = MaskedConv2d(hidden, hidden, first_kernel_size, "A")
-        self.residual = nn.Sequential(*(MaskedResidual(hidden, kernel_size) for _ in range(layers - 1)))
-        self.head = output_stack(hidden, num_codes)
+    def __init__(self, config: PixelCNNConfig):
+        super().__init__(config.num_codes, config.hidden)
+        self.config = config
+        c = config
+        self.first = MaskedConv2d(c.hidden, c.hidden, c.first_kernel_size, "A")
+        self.residual = nn.Sequential(*(MaskedResidual(c.hidden, c.kernel_size) for _ in range(c.layers - 1)))
+        self.head = output_stack(c.hidden, c.num_codes)
 
     def logits_from(self, embedded: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
         """Return (B, K, h, w) logits from embedded codes (B, hidden, h, w)."""
         return self.head(self.residual(self.first(embedded)))
-
-
-def check_sizes(counts: dict[str, int], kernels: dict[str, int]) -> None:
-    """Raise ``ValueError`` where a count is below 1, or a kernel's size is even or below 3."""
-    for name, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{name} must be at least 1, got {value}")
-    for name, value in kernels.items():
-        if value < 3 or value % 2 == 0:
-            raise ValueError(f"{name} must be odd and at least 3, got {value}")
 
 
 def output_stack(hidden: int, num_codes: int) -> nn.Sequential:
@@ -254,6 +250,33 @@ class GatedLayer(nn.Module):
         return gate(above + bias_v), step if self.first else h + step
 
 
+@dataclass(frozen=True)
+class GatedPixelCNNConfig:
+    """Everything that defines a gated PixelCNN; ``GatedPixelCNN(config)`` rebuilds it.
+
+    Attributes:
+        num_codes: K.
+        hidden: Channels of each stack.
+        layers: Gated layers, the first one included.
+        kernel_size: Odd size of all kernels but the first layer's.
+        num_classes: Number of labels; None for a prior without classes.
+        condition_channels: Channels of a spatial condition; None for a prior without one.
+        first_kernel_size: Odd size of the first layer's kernel; 7 as in the paper.
+    """
+
+    num_codes: int
+    hidden: int = 64
+    layers: int = 5
+    kernel_size: int = 3
+    num_classes: int | None = None
+    condition_channels: int | None = None
+    first_kernel_size: int = 7
+
+    def __post_init__(self):
+        at_least(1, self, "num_codes", "hidden", "layers", "num_classes", "condition_channels")
+        odd_kernels(self, "kernel_size", "first_kernel_size")
+
+
 class GatedPixelCNN(EmbeddingPrior):
     """A prior over index maps: the distribution of each code given all before it in raster order.
 
@@ -262,52 +285,21 @@ class GatedPixelCNN(EmbeddingPrior):
         p(k) = prod_i p(k_i | k_1 ... k_{i-1}, label, condition)
 
     Args:
-        num_codes: K.
-        hidden: Channels of each stack.
-        layers: Gated layers, the first one included.
-        kernel_size: Odd size of all kernels but the first layer's.
-        num_classes: Number of labels; None for a prior without classes.
-        condition_channels: Channels of a spatial condition; None for a prior without one.
-        first_kernel_size: Odd size of the first layer's kernel; 7 as in the paper.
-
-    Attributes:
-        config: These arguments as a dict; ``GatedPixelCNN(**config)`` rebuilds the network.
-
-    Raises:
-        ValueError: If an argument is out of its range.
+        config: A ``GatedPixelCNNConfig``.
 
     Explained in notebook 11.
     """
 
-    def __init__(
-        self,
-        num_codes: int,
-        hidden: int = 64,
-        layers: int = 5,
-        kernel_size: int = 3,
-        num_classes: int | None = None,
-        condition_channels: int | None = None,
-        first_kernel_size: int = 7,
-    ):
-        check_sizes(
-            {"hidden": hidden, "layers": layers}, {"kernel_size": kernel_size, "first_kernel_size": first_kernel_size}
-        )
-        super().__init__(num_codes, hidden, num_classes, condition_channels)
-        self.config = {
-            "num_codes": num_codes,
-            "hidden": hidden,
-            "layers": layers,
-            "kernel_size": kernel_size,
-            "num_classes": num_classes,
-            "condition_channels": condition_channels,
-            "first_kernel_size": first_kernel_size,
-        }
-        kernels = [first_kernel_size] + [kernel_size] * (layers - 1)
+    def __init__(self, config: GatedPixelCNNConfig):
+        super().__init__(config.num_codes, config.hidden, config.num_classes, config.condition_channels)
+        self.config = config
+        c = config
+        kernels = [c.first_kernel_size] + [c.kernel_size] * (c.layers - 1)
         self.layers = nn.ModuleList(
-            GatedLayer(hidden, kernel, depth == 0, num_classes, condition_channels)
+            GatedLayer(c.hidden, kernel, depth == 0, c.num_classes, c.condition_channels)
             for depth, kernel in enumerate(kernels)
         )
-        self.head = output_stack(hidden, num_codes)
+        self.head = output_stack(c.hidden, c.num_codes)
 
     def logits_from(self, embedded: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
         """Return (B, K, h, w) logits from embedded codes (B, hidden, h, w)."""

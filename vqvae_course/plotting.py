@@ -159,8 +159,8 @@ def code_maps(x: Tensor, indices: Tensor, x_hat: Tensor, num_codes: int, width: 
         axes[1, column].imshow(shuffled[index_map], cmap="nipy_spectral", vmin=0, vmax=num_codes - 1)
         if index_map.shape[0] <= 8 and width / count >= 1.2:
             for (i, j), index in np.ndenumerate(index_map):
-                place = shuffled[index] / num_codes
-                ink = "black" if 0.35 < place < 0.85 else "white"
+                shade = shuffled[index] / num_codes
+                ink = "black" if 0.35 < shade < 0.85 else "white"
                 axes[1, column].text(j, i, str(index), ha="center", va="center", fontsize=6, color=ink)
         _bare(axes[1, column])
         _show_image(axes[2, column], x_hat[column])

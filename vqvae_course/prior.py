@@ -5,7 +5,8 @@ from math import inf
 import torch
 from torch import Tensor, nn
 
-from vqvae_course.indices import check_indices, count_indices, holds_integers
+from vqvae_course.configs import at_least
+from vqvae_course.indices import check_indices, check_map, count_indices, holds_integers
 
 
 class Prior(nn.Module):
@@ -29,16 +30,10 @@ class Prior(nn.Module):
 
     def __init__(self, num_codes: int, num_classes: int | None = None, condition_channels: int | None = None):
         super().__init__()
-        for name, value in {
-            "num_codes": num_codes,
-            "num_classes": num_classes,
-            "condition_channels": condition_channels,
-        }.items():
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
         self.num_codes = num_codes
         self.num_classes = num_classes
         self.condition_channels = condition_channels
+        at_least(1, self, "num_codes", "num_classes", "condition_channels")
 
     def condition_from(self, above: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
         """Return what this prior takes as its condition, of the index maps of the levels above: nothing.
@@ -52,9 +47,7 @@ class Prior(nn.Module):
 
     def check_inputs(self, indices: Tensor, labels: Tensor | None, condition: Tensor | None) -> None:
         """Raise ``ValueError`` where indices, labels or condition do not fit this prior; see ``check_indices``."""
-        if indices.ndim != 3 or not holds_integers(indices):
-            raise ValueError(f"indices must be (B, h, w) integers, got {tuple(indices.shape)} {indices.dtype}")
-        check_indices(indices, self.num_codes, "indices", self.training)
+        check_map(indices, self.num_codes, self.training)
         batch, height, width = indices.shape
         if (labels is None) != (self.num_classes is None):
             raise ValueError(f"labels must be given exactly when num_classes is; num_classes is {self.num_classes}")
@@ -153,12 +146,12 @@ class FrequencyPrior(Prior):
             raise ValueError(f"alpha must be positive and finite, got {alpha}")
         self.per_position = per_position
         maps = indices.flatten(1).long()
-        places = maps.shape[1]
-        place = torch.arange(places, device=maps.device)
-        count = count_indices(maps + num_codes * place, num_codes * places)
-        count = count.view(places, num_codes).to(torch.get_default_dtype())
+        positions = maps.shape[1]
+        position = torch.arange(positions, device=maps.device)
+        count = count_indices(maps + num_codes * position, num_codes * positions)
+        count = count.view(positions, num_codes).to(torch.get_default_dtype())
         count = count if per_position else count.sum(dim=0, keepdim=True)
-        log_p = (count + alpha).log() - (count + alpha).sum(dim=1, keepdim=True).log()  # (places or 1, K)
+        log_p = (count + alpha).log() - (count + alpha).sum(dim=1, keepdim=True).log()  # (positions or 1, K)
         size = indices.shape[1:] if per_position else (1, 1)
         self.register_buffer("log_p", log_p.T.reshape(num_codes, *size))
 

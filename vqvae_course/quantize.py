@@ -8,10 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqvae_course.distributed import from_first, gathered, total, world
-from vqvae_course.indices import check_indices, count_indices, holds_integers
+from vqvae_course.indices import check_map, count_indices
+from vqvae_course.nearest import check_rows, fits_at_once, nearest_fast
 from vqvae_course.runtime import KeptInFloat32, send, wide_dtype
-
-SCORES_AT_ONCE = 2**20  # latents are compared in chunks of so many scores: memory stays, whatever N is
 
 
 class Quantized(NamedTuple):
@@ -40,12 +39,10 @@ def nearest_code(z: Tensor, codebook: Tensor) -> Tensor:
 
         k = argmin_j ||z - e_j||^2 = argmin_j (||e_j||^2 - 2 z.e_j)     ||z||^2 is the same for all j
 
-    The second form is one matrix product: no (N, K, D) tensor, and in chunks of rows no (N, K) one
-    either. Two things keep it exact. Subtracting the codebook's mean from both sides changes no
-    distance, and keeps the squares small when everything lies far from the origin. And the few
-    rows whose distance is still within reach of rounding are compared once more in float64. To
-    learn whether there are any, a program would have to wait for its GPU: there, all rows are
-    compared in float64 from the start.
+    The second form is one matrix product, with no (N, K, D) tensor of differences. Subtracting the codebook's mean
+    from both sides changes no distance, and keeps the squares small when everything lies far from the origin. What
+    rounding is left, float64 makes harmless. With many latents and codes all scores at once would be a large
+    matrix: ``nearest_fast`` then finds the same indices in bounded memory.
 
     Args:
         z: (N, D) float.
@@ -59,67 +56,12 @@ def nearest_code(z: Tensor, codebook: Tensor) -> Tensor:
 
     Explained in notebook 02.
     """
-    if z.ndim != 2 or codebook.ndim != 2 or z.shape[1] != codebook.shape[1]:
-        raise ValueError(
-            "z and codebook must have shapes (N, D) and (K, D) with the same D, "
-            f"got {tuple(z.shape)} and {tuple(codebook.shape)}"
-        )
-    if len(codebook) == 0:
-        raise ValueError("codebook must hold at least one code, got none")
-    with torch.autocast(z.device.type, enabled=False):
-        dtype = _compared_in(z, codebook)
-        z, codebook = z.to(dtype), codebook.to(dtype)
-        if getattr(torch.compiler, "is_exporting", bool)():  # newer releases tell
-            return _nearest_in_float64(z, codebook)  # a graph has neither chunks nor rows to look at once more
-        centre = codebook.mean(dim=0)
-        codes = codebook - centre
-        code_norms = codes.square().sum(dim=1)  # (K,)
-        longest = code_norms.max()
-        places = torch.arange(len(codes), dtype=dtype, device=z.device)
-        size = max(1, SCORES_AT_ONCE // len(codes))
-        scores = z.new_empty(min(size, len(z)), len(codes))  # one buffer serves every chunk
-        indices = torch.empty(len(z), dtype=torch.int64, device=z.device)
-        for part, found in zip(z.split(size), indices.split(size), strict=True):
-            rows = part - centre
-            torch.addmm(code_norms, rows, codes.T, alpha=-2, out=scores[: len(part)])
-            best, chosen = _least(scores[: len(part)], places)
-            if dtype == torch.float32:
-                row_norms = torch.linalg.vector_norm(rows, dim=1).square()
-                # A score is off by a few units in the last place of the squares it is made of.
-                rounding = 4 * torch.finfo(dtype).eps * (row_norms + longest)
-                unsure = rounding > 1e-4 * (best + row_norms)
-                if unsure.any():
-                    chosen[unsure] = _nearest_in_float64(part[unsure], codebook)
-            found.copy_(chosen)
-    return indices
-
-
-def _compared_in(z: Tensor, codebook: Tensor) -> torch.dtype:
-    if z.device.type == "cuda":
-        return torch.float64
-    return wide_dtype(z.dtype, codebook.dtype)
-
-
-def _least(scores: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the least score of each row and where it stands, as ``scores.min(dim=1)`` does; ``scores`` are lost.
-
-    On a CPU that function looks at one number at a time, while ``amin`` takes many at once. So first the
-    least value; then every place is written down, plus a vast number (or infinity) unless the score there is
-    the least.
-    """
-    if scores.device.type != "cpu":
-        return scores.min(dim=1)
-    best = scores.amin(dim=1)
-    above = scores.sub_(best[:, None])
-    chosen = torch.add(places, above, alpha=torch.finfo(above.dtype).max, out=above).amin(dim=1)
-    return best, chosen.long().clamp(0, len(places) - 1)  # NaN has no place
-
-
-def _nearest_in_float64(z: Tensor, codebook: Tensor) -> Tensor:
-    place = "cpu" if z.device.type == "mps" else z.device  # MPS has no float64
-    exact, codes = z.to(place).double(), codebook.to(place).double()
-    scores = torch.addmm(codes.square().sum(dim=1), exact, codes.T, alpha=-2)
-    return scores.argmin(dim=1).to(z.device)
+    check_rows(z, codebook)
+    if not fits_at_once(z, codebook):
+        return nearest_fast(z, codebook)
+    centre = codebook.double().mean(dim=0)
+    z, codes = z - centre, codebook - centre
+    return (codes.square().sum(dim=1) - 2 * z @ codes.T).argmin(dim=1)
 
 
 def straight_through(z_e: Tensor, e_k: Tensor) -> Tensor:
@@ -180,7 +122,7 @@ class _Quantizer(KeptInFloat32):
     def choose(self, z_e: Tensor) -> Tensor:
         """Return the index of the nearest code at each position: (B, D, h, w) -> (B, h, w) int64."""
         rows = self.to_rows(z_e)
-        return nearest_code(rows, self.codebook).view(z_e.shape[0], *z_e.shape[2:])  # len() would fix an exported batch
+        return nearest_fast(rows, self.codebook).view(z_e.shape[0], *z_e.shape[2:])  # len() would fix an exported batch
 
     def lookup(self, indices: Tensor) -> Tensor:
         """Return the codes with these indices.
@@ -196,9 +138,7 @@ class _Quantizer(KeptInFloat32):
 
         Explained in notebook 02.
         """
-        if indices.ndim != 3 or not holds_integers(indices):
-            raise ValueError(f"indices must be (B, h, w) integers, got {tuple(indices.shape)} {indices.dtype}")
-        check_indices(indices, self.num_codes)
+        check_map(indices, self.num_codes)
         return self.codes_of(indices)
 
     def codes_of(self, indices: Tensor) -> Tensor:
@@ -215,6 +155,16 @@ class _Quantizer(KeptInFloat32):
         rows = self.codebook.index_select(0, indices.reshape(-1).long())
         # Laid out in memory as z_e is, or each of the losses would have to jump about in one of the two.
         return rows.view(*indices.shape, self.code_dim).movedim(-1, 1).contiguous()  # (B, D, h, w)
+
+    @torch.no_grad()
+    def reset_codes(self, which: Tensor | slice, codes: Tensor) -> None:
+        """Replace some codes, or with ``slice(None)`` all of them.
+
+        Args:
+            which: (M,) int64, the codes to replace, or a slice of them.
+            codes: (M, D), what to put there.
+        """
+        self.codebook[which] = codes.to(self.codebook)
 
 
 class VectorQuantizer(_Quantizer):
@@ -363,15 +313,15 @@ class EMAVectorQuantizer(_Quantizer):
         self.codebook.copy_(self.ema_sum / laplace_smooth(self.ema_count, self.eps)[:, None])
 
     @torch.no_grad()
-    def reset_codes(self, which: Tensor, codes: Tensor, count: float = 1.0) -> None:
-        """Replace some codes together with the statistics behind them.
+    def reset_codes(self, which: Tensor | slice, codes: Tensor, count: float = 1.0) -> None:
+        """Replace some codes, or with ``slice(None)`` all of them, together with the statistics behind them.
 
         Args:
-            which: (M,) int64, the codes to replace.
+            which: (M,) int64, the codes to replace, or a slice of them.
             codes: (M, D), what to put there.
             count: The running count they start with.
         """
-        self.codebook[which] = codes.to(self.codebook)
+        super().reset_codes(which, codes)
         self.ema_count[which] = count  # with the statistics left as they were, the next update undoes the reset
         self.ema_sum[which] = count * codes.to(self.ema_sum)
 
@@ -410,7 +360,7 @@ def kmeans_step(z: Tensor, codebook: Tensor) -> Tensor:
 
     Explained in notebook 02.
     """
-    indices = nearest_code(z, codebook)
+    indices = nearest_fast(z, codebook)
     count = count_indices(indices, len(codebook))[:, None]
     dtype = wide_dtype(z.dtype, codebook.dtype)  # the sum over a cell can pass the end of float16
     total = torch.zeros_like(codebook, dtype=dtype).index_add_(0, indices, z.to(dtype))
@@ -422,7 +372,8 @@ def kmeans_init(z: Tensor, num_codes: int, generator: torch.Generator | None = N
     """Choose a first codebook among the latents: k-means++ seeds, then Lloyd's iterations.
 
     k-means++ (Arthur and Vassilvitskii, 2007) draws each next seed with probability proportional
-    to its squared distance from the seeds so far, so no two seeds coincide.
+    to its squared distance from the seeds so far, so no two seeds coincide. Several processes put their
+    latents together and take the codes that the first of them finds.
 
     Args:
         z: (N, D) float latents of one batch, N >= ``num_codes``.
@@ -442,6 +393,7 @@ def kmeans_init(z: Tensor, num_codes: int, generator: torch.Generator | None = N
         raise ValueError(f"z must have shape (N, D), got {tuple(z.shape)}")
     if num_codes < 1:
         raise ValueError(f"num_codes must be at least 1, got {num_codes}")
+    z = gathered(z)
     if len(z) < num_codes:
         raise ValueError(f"z must hold at least num_codes = {num_codes} latents, got {len(z)}: use a larger batch")
     check_finite(
@@ -453,7 +405,8 @@ def kmeans_init(z: Tensor, num_codes: int, generator: torch.Generator | None = N
     )
     # Scaled by a power of two, which rounds nothing: squares of the largest and the smallest floats have no place.
     scale = ldexp(1.0, frexp(float(z.abs().max()))[1] - 1) if z.numel() else 1.0
-    return (_kmeans(z.to(wide_dtype(z.dtype)) / scale, num_codes, generator, iterations) * scale).to(z.dtype)
+    codebook = _kmeans(z.to(wide_dtype(z.dtype)) / scale, num_codes, generator, iterations) * scale
+    return from_first(codebook.to(z.dtype))
 
 
 def check_finite(name: str, values: Tensor, what: str, advice: str) -> None:
@@ -493,44 +446,6 @@ def _kmeans(z: Tensor, num_codes: int, generator: torch.Generator | None, iterat
 
 
 @torch.no_grad()
-def put_codes(quantizer: VectorQuantizer | EMAVectorQuantizer, codes: Tensor) -> None:
-    """Replace the whole codebook, with the statistics behind it.
-
-    Args:
-        quantizer: With a codebook learned by gradient or by running means.
-        codes: (K, D).
-
-    Explained in notebook 07.
-    """
-    if isinstance(quantizer, EMAVectorQuantizer):
-        quantizer.reset_codes(torch.arange(len(codes), device=codes.device), codes)
-    else:
-        quantizer.codebook.copy_(codes)
-
-
-@torch.no_grad()
-def kmeans_start(
-    quantizer: VectorQuantizer | EMAVectorQuantizer, z_e: Tensor, generator: torch.Generator | None = None
-) -> None:
-    """Put a quantizer's codes, with the statistics behind them, where ``kmeans_init`` finds them in a batch.
-
-    Several processes put their latents together and take the codes that the first of them finds.
-
-    Args:
-        quantizer: With a codebook learned by gradient or by running means.
-        z_e: (B, D, h, w), the latents of a batch.
-        generator: Where random numbers come from, on the CPU; the global one if None.
-
-    Raises:
-        ValueError: If there are fewer distinct latents than codes, or some are not finite.
-
-    Explained in notebook 07.
-    """
-    z = gathered(quantizer.to_rows(z_e.detach()).to(wide_dtype(z_e.dtype)))
-    put_codes(quantizer, from_first(kmeans_init(z, quantizer.num_codes, generator)))
-
-
-@torch.no_grad()
 def restart_dead_codes(
     quantizer: VectorQuantizer | EMAVectorQuantizer,
     z_e: Tensor,
@@ -554,33 +469,13 @@ def restart_dead_codes(
         generator: Where random numbers come from, on the CPU; the global one if None.
 
     Returns:
-        (M,) int64, the indices of the restarted codes.
+        (K,) bool, True for each restarted code. A list of them would have a length that only the GPU knows,
+        and the program would have to wait for it.
 
     Raises:
         ValueError: If ``usage`` is missing for a quantizer that keeps no counts, or has a wrong shape.
 
     Explained in notebook 07.
-    """
-    return restart_codes(quantizer, z_e, usage, min_usage, generator).nonzero().flatten()
-
-
-@torch.no_grad()
-def restart_codes(
-    quantizer: VectorQuantizer | EMAVectorQuantizer,
-    z_e: Tensor,
-    usage: Tensor | None = None,
-    min_usage: float = 1.0,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """Do what ``restart_dead_codes`` does, but name the restarted codes by a mask.
-
-    Their number is known to the GPU alone then, and the program need not wait for it.
-
-    Returns:
-        (K,) bool, True for each restarted code.
-
-    Raises:
-        ValueError: As ``restart_dead_codes``.
     """
     if usage is None and not isinstance(quantizer, EMAVectorQuantizer):
         raise ValueError("usage must be given for a quantizer that keeps no counts, got None")

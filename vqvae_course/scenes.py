@@ -182,10 +182,10 @@ def read_scenes(images: Tensor) -> SceneReading:
     height, width = images.shape[2:]
     row = (torch.arange(height, device=images.device) + 0.5) / height
     column = (torch.arange(width, device=images.device) + 0.5) / width
-    place = torch.cartesian_prod(row, column)  # (H W, 2)
-    quarter = (2 * (place[:, 0] >= 0.5) + (place[:, 1] >= 0.5)).long()
+    coordinates = torch.cartesian_prod(row, column)  # (H W, 2)
+    quarter = (2 * (coordinates[:, 0] >= 0.5) + (coordinates[:, 1] >= 0.5)).long()
     there = F.one_hot(quarter, 4).float()  # (H W, 4)
-    sums = torch.cat([there, there * place[:, :1], there * place[:, 1:]], dim=1)  # (H W, 12)
+    sums = torch.cat([there, there * coordinates[:, :1], there * coordinates[:, 1:]], dim=1)  # (H W, 12)
     found = []
     for part in images.split(max(1, 500_000 // (height * width))):
         pixels = part.float().flatten(2).contiguous()  # (n, 3, H W); nanmedian errs where one number stands for all

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from math import cos, inf, pi
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -95,12 +96,12 @@ class StepResult(NamedTuple):
     logs: dict[str, Tensor]
 
 
-Step = Callable[[nn.Module, Batch], StepResult]
+Step = Callable[..., StepResult]  # of the model, a batch, and a generator if fit has one
 
 
-def vqvae_step(model: nn.Module, batch: Batch) -> StepResult:
+def vqvae_step(model: nn.Module, batch: Batch, generator: torch.Generator | None = None) -> StepResult:
     """Compute the loss of a VQ-VAE on one batch of images; explained in notebook 05."""
-    output = model(batch.x)
+    output = model(batch.x, generator)
     logs = {
         "recon_loss": output.recon_loss,
         "codebook_loss": output.codebook_loss,
@@ -118,9 +119,9 @@ def _perplexity(indices: Tensor, num_codes: int) -> Tensor:
 LEVEL_NAMES = {2: ("top", "bottom"), 3: ("top", "middle", "bottom")}
 
 
-def vqvae2_step(model: nn.Module, batch: Batch) -> StepResult:
+def vqvae2_step(model: nn.Module, batch: Batch, generator: torch.Generator | None = None) -> StepResult:
     """Compute the loss of a VQ-VAE-2 on one batch of images; explained in notebook 12."""
-    output = model(batch.x)
+    output = model(batch.x, generator)
     logs = {"recon_loss": output.recon_loss, "commitment_loss": output.commitment_loss}
     for name, indices, num_codes in zip(
         LEVEL_NAMES[model.config.levels], output.indices, model.config.num_codes, strict=True
@@ -129,9 +130,9 @@ def vqvae2_step(model: nn.Module, batch: Batch) -> StepResult:
     return StepResult(output.loss, logs)
 
 
-def vae_step(model: nn.Module, batch: Batch) -> StepResult:
+def vae_step(model: nn.Module, batch: Batch, generator: torch.Generator | None = None) -> StepResult:
     """Compute the negative ELBO of a VAE on one batch of images; explained in notebook 01."""
-    output = model(batch.x)
+    output = model(batch.x, generator)
     return StepResult(output.loss, {"recon_nats": output.recon_nats, "kl_nats": output.kl_nats})
 
 
@@ -167,6 +168,7 @@ def fit(
     config: TrainConfig,
     on_entry: Callable[[History], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    generator: torch.Generator | None = None,
 ) -> History:
     """Train a model with AdamW.
 
@@ -176,10 +178,11 @@ def fit(
     Args:
         model: Left in eval mode.
         batches: An endless stream, such as ``Batches``.
-        step: ``step(model, batch) -> StepResult``.
+        step: ``step(model, batch) -> StepResult``; it takes a ``generator`` too if there is one.
         config: A ``TrainConfig``.
         on_entry: Called with the history after each entry, and once with that of the run to be resumed.
         should_stop: Asked after each update; when it says so, the run is saved and ends early.
+        generator: What the step draws from, such as restarted codes; None leaves it the global one.
 
     Returns:
         The ``History``. A run that was interrupted and resumed ends with the weights, bit for bit
@@ -197,11 +200,12 @@ def fit(
     )
     if config.checkpoint:
         _must_be_savable(model, batches)  # better now than after an hour
-    checkpoint = _resume(model, optimizer, batches, config)
+    checkpoint = _resume(model, optimizer, batches, config, generator)
     done, recorder = (checkpoint.step, Recorder(checkpoint.history)) if checkpoint else (0, Recorder())
     if checkpoint and on_entry:
         on_entry(recorder.history)
     trained = Parallel(model) if world().size > 1 else model
+    draws = {} if generator is None else {"generator": generator}
     trained.train()
     stream = known(batches, model) if step is prior_step and isinstance(model, Prior) else iter(batches)
     with _progress(done, config) as bar:
@@ -209,7 +213,9 @@ def fit(
             batch = next(stream, None)
             if batch is None:
                 raise ValueError(f"batches must last for {config.steps} steps, ended after {update - 1}: use Batches")
-            loss, logs = _update(trained, batch, step, optimizer, learning_rate(update - 1, config), config)
+            loss, logs = _update(
+                trained, batch, partial(step, **draws), optimizer, learning_rate(update - 1, config), config
+            )
             recorder.add({"loss": loss, **logs}, len(batch.x))
             bar.set_postfix_str(recorder.speed(), refresh=False)
             bar.update()
@@ -223,7 +229,7 @@ def fit(
                 measured = recorder.state_dict(update)
                 _must_be_finite(model, update)  # or the last good checkpoint would be overwritten with NaN
                 if world().rank == 0:
-                    save_checkpoint(config.checkpoint, model, update, measured, optimizer, batches)
+                    save_checkpoint(config.checkpoint, model, update, measured, optimizer, batches, generator)
             if stop:
                 break
     model.eval()
@@ -237,7 +243,11 @@ def _must_be_savable(model: nn.Module, batches: Iterable[Batch]) -> None:
 
 
 def _resume(
-    model: nn.Module, optimizer: torch.optim.Optimizer, batches: Iterable[Batch], config: TrainConfig
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[Batch],
+    config: TrainConfig,
+    generator: torch.Generator | None,
 ) -> Checkpoint | None:
     """Bring everything to where the checkpoint was made, and return it; None if there is nothing to resume."""
     if not (config.resume and config.checkpoint and Path(config.checkpoint).exists()):
@@ -247,7 +257,7 @@ def _resume(
         raise ValueError(
             f"steps must be at least the {checkpoint.step} that the checkpoint has done, got {config.steps}"
         )
-    restore(checkpoint, model, optimizer, batches)
+    restore(checkpoint, model, optimizer, batches, generator)
     return checkpoint
 
 

@@ -7,7 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from vqvae_course.configs import at_least, check_layers
 from vqvae_course.encdec import Decoder, Encoder, halvings
+from vqvae_course.runtime import eval_mode
 
 
 def kl_gauss(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -62,11 +64,8 @@ class VAEConfig:
     pixel_variance: float = 0.05
 
     def __post_init__(self):
-        for name in ("in_channels", "height", "width", "hidden", "residual_hidden", "latent_dim"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.residual_layers < 0:
-            raise ValueError(f"residual_layers must not be negative, got {self.residual_layers}")
+        check_layers(self)
+        at_least(1, self, "height", "width", "latent_dim")
         if not self.pixel_variance > 0:
             raise ValueError(f"pixel_variance must be positive, got {self.pixel_variance}")
         halvings(self.downsample)
@@ -122,8 +121,8 @@ class VAE(nn.Module):
         self.from_latent = nn.Linear(c.latent_dim, features)
         self.decoder = Decoder(c.hidden, c.hidden, c.residual_layers, c.residual_hidden, c.downsample, c.in_channels)
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the posterior's ``mu`` and ``logvar``: (B, C, H, W) in [0, 1] -> (B, L), (B, L).
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the posterior's ``mu`` and ``logvar``, with gradients: (B, C, H, W) in [0, 1] -> (B, L), (B, L).
 
         Raises:
             ValueError: If ``x`` is not (B, C, H, W) floats of the config's size.
@@ -136,9 +135,21 @@ class VAE(nn.Module):
         mu, logvar = self.to_posterior(self.encoder(x).flatten(1)).chunk(2, dim=1)
         return mu, logvar
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Return the images of latent vectors: (B, L) -> (B, C, H, W)."""
+    def image(self, z: Tensor) -> Tensor:
+        """Return the mean of the likelihood of latent vectors, with gradients: (B, L) -> (B, C, H, W)."""
         return self.decoder(self.from_latent(z).view(-1, *self.map_shape))
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the posterior's ``mu`` and ``logvar``, in eval mode: (B, C, H, W) in [0, 1] -> (B, L), (B, L)."""
+        with eval_mode(self):
+            return self.posterior(x)
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """Return the images of latent vectors, in eval mode: (B, L) -> (B, C, H, W)."""
+        with eval_mode(self):
+            return self.image(z)
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> VAEOutput:
         """Encode, draw a latent and decode.
@@ -150,12 +161,12 @@ class VAE(nn.Module):
         Returns:
             A ``VAEOutput``.
         """
-        mu, logvar = self.encode(x)
+        mu, logvar = self.posterior(x)
         z = mu
         if self.training:
             noise = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
             z = mu + (0.5 * logvar).exp() * noise
-        x_hat = self.decode(z)
+        x_hat = self.image(z)
         variance, pixels = self.config.pixel_variance, x[0].numel()
         squared_error = (x_hat - x).square().flatten(1).sum(dim=1).mean()
         recon_nats = squared_error / (2 * variance) + 0.5 * pixels * log(2 * pi * variance)

@@ -1,16 +1,16 @@
 """The VQ-VAE: an encoder, a codebook and a decoder."""
 
 from dataclasses import dataclass
-from math import inf
 from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqvae_course.configs import at_least, check_codebooks
 from vqvae_course.distributed import SharedBatchNorm2d
 from vqvae_course.encdec import Decoder, Encoder, halvings
-from vqvae_course.quantize import EMAVectorQuantizer, VectorQuantizer, check_finite, kmeans_start, restart_codes
+from vqvae_course.quantize import EMAVectorQuantizer, VectorQuantizer, check_finite, kmeans_init, restart_dead_codes
 from vqvae_course.runtime import eval_mode
 
 
@@ -54,18 +54,8 @@ class VQVAEConfig:
     patches: bool = False
 
     def __post_init__(self):
-        for name in ("in_channels", "hidden", "residual_hidden", "num_codes", "code_dim"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.residual_layers < 0:
-            raise ValueError(f"residual_layers must not be negative, got {self.residual_layers}")
-        if not 0 < self.data_variance < inf:
-            raise ValueError(f"data_variance must be positive and finite, got {self.data_variance}")
-        for name in ("beta", "restart_below"):
-            if not 0 <= getattr(self, name) < inf:
-                raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}")
-        if not 0 <= self.decay < 1:
-            raise ValueError(f"decay must lie in [0, 1), got {self.decay}")
+        check_codebooks(self)
+        at_least(1, self, "num_codes")
         if self.quantizer not in ("ema", "gradient"):
             raise ValueError(f'quantizer must be "ema" or "gradient", got {self.quantizer!r}')
         if self.restart_below and self.quantizer != "ema":
@@ -155,7 +145,8 @@ class VQVAE(nn.Module):
         was_training = self.training
         self.train()  # normalised as the first training batches will be
         try:
-            kmeans_start(self.quantizer, self.latents(x), generator)
+            z = self.quantizer.to_rows(self.latents(x)).to(self.quantizer.codebook.dtype)
+            self.quantizer.reset_codes(slice(None), kmeans_init(z, self.config.num_codes, generator))
         finally:
             self.train(was_training)
 
@@ -165,15 +156,18 @@ class VQVAE(nn.Module):
         with eval_mode(self):
             return self.quantizer.choose(self.latents(x))
 
+    @torch.no_grad()
     def decode(self, indices: Tensor) -> Tensor:
-        """Return the images of index maps: (B, h, w) int64 -> (B, C, H, W)."""
-        return self.decoder(self.quantizer.lookup(indices).to(self.to_code_dim.weight.dtype))
+        """Return the images of index maps, in eval mode: (B, h, w) int64 -> (B, C, H, W)."""
+        with eval_mode(self):
+            return self.decoder(self.quantizer.lookup(indices).to(self.to_code_dim.weight.dtype))
 
-    def forward(self, x: Tensor) -> VQVAEOutput:
-        """Encode, quantize and decode a batch.
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> VQVAEOutput:
+        """Encode, quantize and decode a batch, with gradients.
 
         Args:
             x: (B, C, H, W) in [0, 1], H and W divisible by ``downsample``.
+            generator: What restarts draw from, on the CPU; the global one if None.
 
         Returns:
             A ``VQVAEOutput``.
@@ -181,7 +175,7 @@ class VQVAE(nn.Module):
         z_e = self.latents(x)
         q = self.quantizer(z_e)
         if self.training and self.config.restart_below > 0:
-            restart_codes(self.quantizer, z_e, min_usage=self.config.restart_below)
+            restart_dead_codes(self.quantizer, z_e, min_usage=self.config.restart_below, generator=generator)
         x_hat = self.decoder(q.z_q)
         recon_loss = F.mse_loss(x_hat.float(), x.float()) / self.config.data_variance
         return VQVAEOutput(x_hat, q.indices, recon_loss + q.loss, recon_loss, q.codebook_loss, q.commitment_loss)

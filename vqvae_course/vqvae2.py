@@ -1,16 +1,17 @@
 """The VQ-VAE-2: several maps of codes, a small one for the whole and larger ones for the detail."""
 
 from dataclasses import dataclass
-from math import inf, prod
+from math import prod
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqvae_course.configs import check_codebooks
 from vqvae_course.distributed import SharedBatchNorm2d
 from vqvae_course.encdec import Decoder, Encoder, halvings
-from vqvae_course.quantize import EMAVectorQuantizer, check_finite, kmeans_start, restart_codes
+from vqvae_course.quantize import EMAVectorQuantizer, check_finite, kmeans_init, restart_dead_codes
 from vqvae_course.runtime import eval_mode
 
 
@@ -59,18 +60,7 @@ class VQVAE2Config:
             raise ValueError(f"num_codes must have as many entries as strides {self.strides}, got {self.num_codes}")
         if min(self.num_codes) < 1:
             raise ValueError(f"num_codes must be at least 1 on each level, got {self.num_codes}")
-        for name in ("in_channels", "hidden", "residual_hidden", "code_dim"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.residual_layers < 0:
-            raise ValueError(f"residual_layers must not be negative, got {self.residual_layers}")
-        if not 0 < self.data_variance < inf:
-            raise ValueError(f"data_variance must be positive and finite, got {self.data_variance}")
-        for name in ("beta", "restart_below"):
-            if not 0 <= getattr(self, name) < inf:
-                raise ValueError(f"{name} must be finite and not negative, got {getattr(self, name)}")
-        if not 0 <= self.decay < 1:
-            raise ValueError(f"decay must lie in [0, 1), got {self.decay}")
+        check_codebooks(self)
         for stride in self.strides:
             halvings(stride, "strides")
 
@@ -145,20 +135,21 @@ class VQVAE2(nn.Module):
         self.config = config
         c = config
         body = (c.hidden, c.residual_layers, c.residual_hidden)
-        read = [*[c.hidden] * (c.levels - 1), c.in_channels]  # by the encoder of each level
-        told = [0, *[c.code_dim] * (c.levels - 1)]  # channels that each level hears from those above it
-        made = [*told[1:], c.in_channels]  # by the decoder of each level
+        # Channels, one entry a level: what its encoder takes, what comes down from above, what its decoder returns.
+        encoder_in = [*[c.hidden] * (c.levels - 1), c.in_channels]
+        from_above = [0, *[c.code_dim] * (c.levels - 1)]
+        decoder_out = [*from_above[1:], c.in_channels]
         self.encoders = nn.ModuleList(
-            Encoder(channels, *body, stride, c.patches) for channels, stride in zip(read, c.strides, strict=True)
+            Encoder(channels, *body, stride, c.patches) for channels, stride in zip(encoder_in, c.strides, strict=True)
         )
-        self.to_code_dim = nn.ModuleList(nn.Conv2d(c.hidden + above, c.code_dim, 1) for above in told)
+        self.to_code_dim = nn.ModuleList(nn.Conv2d(c.hidden + above, c.code_dim, 1) for above in from_above)
         self.normalize = nn.ModuleList(
-            SharedBatchNorm2d(c.code_dim) if c.normalize_latents else nn.Identity() for _ in told
+            SharedBatchNorm2d(c.code_dim) if c.normalize_latents else nn.Identity() for _ in from_above
         )
         self.quantizers = nn.ModuleList(EMAVectorQuantizer(k, c.code_dim, c.beta, c.decay) for k in c.num_codes)
         self.decoders = nn.ModuleList(
             Decoder(above + c.code_dim, *body, stride, channels)
-            for above, stride, channels in zip(told, c.strides, made, strict=True)
+            for above, stride, channels in zip(from_above, c.strides, decoder_out, strict=True)
         )
 
     def features(self, x: Tensor) -> list[Tensor]:
@@ -232,7 +223,8 @@ class VQVAE2(nn.Module):
             for level, features in enumerate(self.features(x)):
                 z_e = self.latents(level, features, above)
                 quantizer = self.quantizers[level]
-                kmeans_start(quantizer, z_e, generator)
+                z = quantizer.to_rows(z_e).to(quantizer.codebook.dtype)
+                quantizer.reset_codes(slice(None), kmeans_init(z, quantizer.num_codes, generator))
                 if level + 1 < self.config.levels:
                     above = self.descend(level, above, self._typed(level, quantizer.codes_of(quantizer.choose(z_e))))
         finally:
@@ -257,8 +249,9 @@ class VQVAE2(nn.Module):
                     above = self.descend(level, above, self._typed(level, self.quantizers[level].codes_of(indices)))
         return maps
 
+    @torch.no_grad()
     def decode(self, indices: list[Tensor]) -> Tensor:
-        """Return the images of index maps, the lower half of ``forward``.
+        """Return the images of index maps, in eval mode.
 
         Args:
             indices: Top first, one (B, h, w) int64 map a level, each larger than the one before by its stride.
@@ -277,15 +270,17 @@ class VQVAE2(nn.Module):
         if sizes != fitting:
             raise ValueError(f"indices must run top first, with shapes like {fitting} below {sizes[0]}, got {sizes}")
         above = None
-        for level, one in enumerate(indices):
-            above = self.descend(level, above, self._typed(level, self.quantizers[level].lookup(one)))
+        with eval_mode(self):
+            for level, one in enumerate(indices):
+                above = self.descend(level, above, self._typed(level, self.quantizers[level].lookup(one)))
         return above
 
-    def forward(self, x: Tensor) -> VQVAE2Output:
-        """Encode, quantize and decode a batch.
+    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> VQVAE2Output:
+        """Encode, quantize and decode a batch, with gradients.
 
         Args:
             x: (B, C, H, W) in [0, 1], H and W divisible by the total stride.
+            generator: What restarts draw from, on the CPU; the global one if None.
 
         Returns:
             A ``VQVAE2Output``.
@@ -295,7 +290,8 @@ class VQVAE2(nn.Module):
             z_e = self.latents(level, features, above)
             quantized.append(self.quantizers[level](z_e))
             if self.training and self.config.restart_below > 0:
-                restart_codes(self.quantizers[level], z_e, min_usage=self.config.restart_below)
+                least = self.config.restart_below
+                restart_dead_codes(self.quantizers[level], z_e, min_usage=least, generator=generator)
             above = self.descend(level, above, quantized[-1].z_q)
         recon_loss = F.mse_loss(above.float(), x.float()) / self.config.data_variance
         indices, losses, codebook_losses, commitment_losses = zip(*(q[1:] for q in quantized), strict=True)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from tests.checks.registered import Answers
-from vqvae_course.sample import sample as package_sample
+from vqvae_course.sampling import sample as package_sample
 
 answers = Answers()
 

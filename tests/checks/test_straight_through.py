@@ -746,14 +746,14 @@ def on_a_detached_copy_of_the_codebook(model, x):
 
 @answers.reject("codebook_grad_from_recon", "decode from the indices")
 def decodes_indices(model, x):
-    x_hat = model.decode(model.encode(x))
+    x_hat = model.decoder(model.quantizer.lookup(model.encode(x)))
     loss = F.mse_loss(x_hat, x) / model.config.data_variance
     return torch.autograd.grad(loss, model.quantizer.codebook)[0]
 
 
 @answers.reject("codebook_grad_from_recon", "decode from the indices")
 def decodes_indices_plain_error(model, x):
-    loss = F.mse_loss(model.decode(model(x).indices), x)
+    loss = F.mse_loss(model.decoder(model.quantizer.lookup(model(x).indices)), x)
     return torch.autograd.grad(loss, model.quantizer.codebook)[0]
 
 

@@ -20,7 +20,7 @@ from vqvae_course.data import as_float, decode_codes, decode_levels, encode_data
 from vqvae_course.evaluate import evaluate_prior, evaluate_vqvae, evaluate_vqvae2
 from vqvae_course.pixelcnn import GatedPixelCNN
 from vqvae_course.pixelsnail import PixelSNAIL
-from vqvae_course.sample import sample, sample_levels
+from vqvae_course.sampling import sample, sample_levels
 from vqvae_course.vqvae import VQVAE
 
 BOTH = pytest.mark.parametrize("options", [ONE_LEVEL, TWO_LEVELS], ids=["vqvae", "vqvae2"])
@@ -204,7 +204,7 @@ def test_a_hierarchy_gets_its_priors_level_by_level(cli, hierarchy):
     top, bottom = (load_checkpoint(f"run/prior_{level}.pt").model for level in ("top", "bottom"))
     assert (type(top), type(bottom)) == (PixelSNAIL, ConditionalPrior)
     assert (top.num_codes, bottom.num_codes) == (K_TOP, K)
-    assert bottom.config["above"] == [[K_TOP, 2]]
+    assert bottom.config.above == ((K_TOP, 2),)
     assert cli("sample", "--out", "run", "--count", 2).status == 0
 
 
@@ -214,7 +214,7 @@ def test_three_levels_go_all_the_way(cli, pets):
     assert cli("encode", "--out", "run").status == 0
     for level in ("middle", "bottom", "top"):
         assert cli("train-prior", "--out", "run", "--steps", 2, *PRIOR, "--level", level).status == 0
-    assert load_checkpoint("run/prior_bottom.pt").model.config["above"] == [[4, 2], [5, 2]]
+    assert load_checkpoint("run/prior_bottom.pt").model.config.above == ((4, 2), (5, 2))
     assert cli("sample", "--out", "run", "--count", 1).status == 0
     assert len(json_of(cli)["nats_per_code"]) == 3
 

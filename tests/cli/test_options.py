@@ -45,7 +45,7 @@ def parsed(monkeypatch) -> list:
     def stop(*arguments):
         raise RunError("parsed")
 
-    monkeypatch.setattr(train, "train", options.append)
+    monkeypatch.setattr(train, "train_model", options.append)
     monkeypatch.setattr(train_prior, "train_priors", options.append)
     for module in (encode, sample, reconstruct, evaluate, export):
         monkeypatch.setattr(module, "open_trained", stop)
@@ -370,7 +370,7 @@ def test_an_error_that_nobody_expected_is_not_hidden(cli, monkeypatch):
     def broken(options):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(train, "train", broken)
+    monkeypatch.setattr(train, "train_model", broken)
     with pytest.raises(ZeroDivisionError):
         cli("train")
 
@@ -385,7 +385,7 @@ def test_too_little_memory_on_the_device_comes_with_the_cure(cli, monkeypatch):
     def too_large(options):
         raise torch.OutOfMemoryError("tried to allocate 80 GiB")
 
-    monkeypatch.setattr(train, "train", too_large)
+    monkeypatch.setattr(train, "train_model", too_large)
     assert cli("train") == (
         1,
         "",

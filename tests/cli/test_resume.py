@@ -274,7 +274,7 @@ def test_ctrl_c_outside_of_training_ends_with_130_too(cli, trained, monkeypatch)
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vqvae_course.cli.encode.encode", interrupted)
+    monkeypatch.setattr("vqvae_course.cli.encode.encode_split", interrupted)
     assert cli("encode", "--out", "run")[::2] == (130, "vqvae-course encode: stopped\n")
 
 

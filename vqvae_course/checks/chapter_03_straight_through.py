@@ -439,6 +439,10 @@ def _explain_codebook_gradient(got: Tensor, right: Tensor, model: VQVAE, x: Tens
         "You decode from the indices. That way looks the codes up again, connected to the codebook, and does not pass "
         "the quantizer's own output: it finds a gradient in every model."
     )
+
+    def looked_up_image(twin: VQVAE) -> Tensor:
+        return twin.decoder(twin.quantizer.lookup(twin.encode(x)))
+
     losses: list[tuple[Callable[[VQVAE], Tensor], str]] = [
         (
             lambda twin: twin(x).loss,
@@ -453,8 +457,8 @@ def _explain_codebook_gradient(got: Tensor, right: Tensor, model: VQVAE, x: Tens
             lambda twin: F.mse_loss(twin(x).x_hat, x, reduction="sum"),
             "You sum the squared errors; take output.recon_loss.",
         ),
-        (lambda twin: F.mse_loss(twin.decode(twin.encode(x)), x) / model.config.data_variance, looked_up),
-        (lambda twin: F.mse_loss(twin.decode(twin.encode(x)), x), looked_up),
+        (lambda twin: F.mse_loss(looked_up_image(twin), x) / model.config.data_variance, looked_up),
+        (lambda twin: F.mse_loss(looked_up_image(twin), x), looked_up),
     ]
     gradients = [(_codebook_gradient(model, loss), message) for loss, message in losses]
     known = [(value, message, recon) for value, message in gradients if value.any()]

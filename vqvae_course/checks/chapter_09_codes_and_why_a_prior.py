@@ -28,7 +28,7 @@ LN2, LN10 = math.log(2), math.log(10)
 class Stage1(VQVAE):
     """A VQ-VAE that takes train mode seriously: encoding moves its codebook, decoding its normalisation.
 
-    ``VQVAE.encode`` looks after the mode by itself. Most models do not, and it is the caller who
+    ``VQVAE.encode`` and ``decode`` look after the mode by themselves. Most models do not, and it is the caller who
     has to know.
     """
 
@@ -46,6 +46,10 @@ class Stage1(VQVAE):
     def encode(self, x: Tensor) -> Tensor:
         """Return index maps in whatever mode the model is in."""
         return self.quantizer(self.latents(x)).indices
+
+    def decode(self, indices: Tensor) -> Tensor:
+        """Return pictures in whatever mode the model is in, with gradients."""
+        return self.decoder(self.quantizer.lookup(indices))
 
 
 @torch.no_grad()

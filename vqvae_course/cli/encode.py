@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> None:
         if files:
             tell(trained.options.data, files)
         for split in ("train", "test"):
-            levels = encode(trained, split)
+            levels = encode_split(trained, split)
             for level, codes, num_codes in zip(trained.levels, levels, trained.num_codes, strict=True):
                 path = trained.run / codes_file(split, level)
                 save_codes(path, codes, trained.model)
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> None:
         say(f"Next: vqvae-course train-prior --out {trained.run}")
 
 
-def encode(trained: Trained, split: str) -> list[CodeSet]:
+def encode_split(trained: Trained, split: str) -> list[CodeSet]:
     """Return the index maps of a split, top level first, part by part where the pictures are read as they come."""
     parts = []
     with images_bar() as bar:

@@ -15,7 +15,7 @@ from vqvae_course.cli.train import reconstruct, test_images
 from vqvae_course.cli.trained import Trained, open_trained, prior_name
 from vqvae_course.data import CodeSet, ImageSet, as_float
 from vqvae_course.evaluate import evaluate_prior, evaluate_vqvae, evaluate_vqvae2
-from vqvae_course.metrics import bits_per_dim, joint_nats, latent_bits, ssim
+from vqvae_course.metrics import bits_per_dim, latent_bits, nats_per_image, ssim
 from vqvae_course.vqvae2 import VQVAE2
 
 EXAMPLE = "vqvae-course evaluate --out runs/glyphs"
@@ -99,7 +99,7 @@ def stage_2(trained: Trained, count: int) -> dict[str, Any]:
                 "encode again; or delete prior*.pt there and run train-prior again"
             )
     nats = [evaluate_prior(prior, codes) for prior, codes in zip(priors, held_out, strict=True)]
-    joint = joint_nats(nats, trained.map_sizes)
+    joint = nats_per_image(nats, trained.map_sizes)
     return {
         "nats_per_code": nats if len(nats) > 1 else nats[0],
         "nats_per_image": joint,

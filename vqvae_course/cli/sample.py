@@ -16,7 +16,7 @@ from vqvae_course.cli.trained import Trained, open_trained
 from vqvae_course.folders import named
 from vqvae_course.plotting import mosaic
 from vqvae_course.prior import FrequencyPrior, Prior
-from vqvae_course.sample import SamplingInterrupted, sample_levels
+from vqvae_course.sampling import SamplingInterrupted, sample_levels
 
 EXAMPLE = "vqvae-course sample --out runs/glyphs --classes 3 7 --temperature 0.9"
 

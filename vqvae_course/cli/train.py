@@ -29,7 +29,6 @@ from vqvae_course.data import Batches, ImageSet, as_float, load_images, part_of
 from vqvae_course.distributed import agreed, together, world
 from vqvae_course.folders import PictureFiles
 from vqvae_course.metrics import data_variance
-from vqvae_course.quantize import put_codes
 from vqvae_course.runtime import eval_mode, seed_everything
 from vqvae_course.stream import FolderStream
 from vqvae_course.train import LEVEL_NAMES, vqvae2_step, vqvae_step
@@ -48,7 +47,7 @@ def main(arguments: Sequence[str]) -> None:
     default = defaults(arguments)
     options = parse(type(default), arguments, "train", EXAMPLE, steps_count(default, arguments))
     with together(options.timeout):
-        train(options)
+        train_model(options)
 
 
 def defaults(arguments: Sequence[str]) -> TrainVQVAE:
@@ -82,7 +81,7 @@ def defaults(arguments: Sequence[str]) -> TrainVQVAE:
     return resumed
 
 
-def train(options: TrainVQVAE) -> None:
+def train_model(options: TrainVQVAE) -> None:
     """Train a VQ-VAE or a VQ-VAE-2 in the folder of a run."""
     run, first = Run(options.out), world().rank == 0
     device = device_from(options.device)
@@ -214,7 +213,8 @@ def start_codebook(model: VQVAE | VQVAE2, options: TrainVQVAE, images: ImageSet,
     quantizers = list(model.quantizers) if isinstance(model, VQVAE2) else [model.quantizer]
     if options.codebook == "uniform":
         for quantizer in quantizers:
-            put_codes(quantizer, torch.empty_like(quantizer.codebook).uniform_(-1, 1) / quantizer.num_codes)
+            codes = torch.empty_like(quantizer.codebook).uniform_(-1, 1) / quantizer.num_codes
+            quantizer.reset_codes(slice(None), codes)
     if options.codebook != "kmeans":
         return
     most = max(quantizer.num_codes for quantizer in quantizers)

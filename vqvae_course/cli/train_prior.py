@@ -12,15 +12,15 @@ from vqvae_course.cli.options import Session, device_from, from_plain, given, pa
 from vqvae_course.cli.run import Run, RunError, as_plain, environment, say
 from vqvae_course.cli.session import Board, announce, fit_in, report
 from vqvae_course.cli.trained import Trained, open_trained, prior_name, with_config_of
-from vqvae_course.conditional import ConditionalPrior
+from vqvae_course.conditional import ConditionalPrior, ConditionalPriorConfig
 from vqvae_course.data import Batches, CodeSet, fingerprint
 from vqvae_course.distributed import agreed, together, world
 from vqvae_course.evaluate import evaluate_prior
-from vqvae_course.pixelcnn import GatedPixelCNN
-from vqvae_course.pixelsnail import PixelSNAIL
+from vqvae_course.pixelcnn import GatedPixelCNN, GatedPixelCNNConfig
+from vqvae_course.pixelsnail import PixelSNAIL, PixelSNAILConfig
 from vqvae_course.prior import Prior
 from vqvae_course.runtime import seed_everything
-from vqvae_course.sample import sample
+from vqvae_course.sampling import sample
 from vqvae_course.train import prior_step
 
 EXAMPLE = "vqvae-course train-prior --out runs/glyphs --hidden 64 --steps 4000"
@@ -155,11 +155,12 @@ def build(trained: Trained, options: TrainPrior, number: int, codes: CodeSet) ->
     }
     num_codes = trained.num_codes
     if number > 0:
-        above = list(zip(num_codes[:number], trained.model.config.strides[:number], strict=True))
-        return ConditionalPrior(num_codes[number], above, stack_layers=options.stack_layers, **sizes)
+        above = tuple(zip(num_codes[:number], trained.model.config.strides[:number], strict=True))
+        config = ConditionalPriorConfig(num_codes[number], above, stack_layers=options.stack_layers, **sizes)
+        return ConditionalPrior(config)
     if options.prior == "pixelsnail":
-        return PixelSNAIL(num_codes[0], blocks=options.blocks, heads=options.heads, **sizes)
-    return GatedPixelCNN(num_codes[0], **sizes)
+        return PixelSNAIL(PixelSNAILConfig(num_codes[0], blocks=options.blocks, heads=options.heads, **sizes))
+    return GatedPixelCNN(GatedPixelCNNConfig(num_codes[0], **sizes))
 
 
 def preview(trained: Trained, prior: Prior, codes: CodeSet) -> dict[str, torch.Tensor]:

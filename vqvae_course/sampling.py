@@ -70,9 +70,9 @@ class SamplingInterrupted(KeyboardInterrupt):
 
     def __init__(self, indices: Tensor):
         self.indices = indices
-        done, places = int((indices[0] >= 0).sum()), indices[0].numel()
+        done, positions = int((indices[0] >= 0).sum()), indices[0].numel()
         super().__init__(
-            f"stopped after {done} of {places} positions: catch this error as `stopped`, then go on with "
+            f"stopped after {done} of {positions} positions: catch this error as `stopped`, then go on with "
             "sample(..., given=stopped.indices)"
         )
 
@@ -134,7 +134,7 @@ def sample(
     device = device_of(prior)
     kept = torch.full(shape, -1, device=device) if given is None else given.to(device)
     indices = kept.clamp(min=0)
-    places = [(i, j) for i in range(shape[1]) for j in range(shape[2])]
+    positions = [(i, j) for i in range(shape[1]) for j in range(shape[2])]
     to_draw = (kept < 0).any(dim=0).tolist()
     if isinstance(prior, Prior):
         prior.check_inputs(indices, labels, condition)
@@ -148,7 +148,7 @@ def sample(
             logits_at = _naive_logits(prior, indices, labels, condition)
         done = 0
         try:
-            for i, j in _with_bar(places, shape[0], progress):
+            for i, j in _with_bar(positions, shape[0], progress):
                 if to_draw[i][j]:
                     drawn = draw(logits_at(i, j), temperature, generator)
                     indices[:, i, j] = torch.where(kept[:, i, j] < 0, drawn, kept[:, i, j])
@@ -156,13 +156,13 @@ def sample(
                     logits_at(i, j)  # nothing to draw, but later positions read what it keeps
                 done += 1
         except KeyboardInterrupt as stop:
-            later = torch.arange(len(places), device=device).view(shape[1:]) >= done
+            later = torch.arange(len(positions), device=device).view(shape[1:]) >= done
             raise SamplingInterrupted(torch.where(later & (kept < 0), -1, indices)) from stop
     return indices
 
 
-def _with_bar(places: list[tuple[int, int]], images: int, progress: bool) -> Iterator[tuple[int, int]]:
-    """Go through the places; of the images, which all grow at once, a place is so many."""
+def _with_bar(positions: list[tuple[int, int]], images: int, progress: bool) -> Iterator[tuple[int, int]]:
+    """Go through the positions; the images all grow at once, so each of them is a share of all images."""
     form = "{percentage:3.0f}%|{bar}| {n:.1f}/{total} images [{elapsed}<{remaining}, {rate_fmt}]"
     # stdout, as Jupyter paints stderr red
     with tqdm(
@@ -174,9 +174,9 @@ def _with_bar(places: list[tuple[int, int]], images: int, progress: bool) -> Ite
         unit=" images",
         bar_format=form,
     ) as bar:
-        for place in places:
-            yield place
-            bar.update(images / len(places))
+        for position in positions:
+            yield position
+            bar.update(images / len(positions))
 
 
 def _naive_logits(

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from vqvae_course.incremental import IncrementalLogits
-from vqvae_course.pixelcnn import GatedPixelCNN
-from vqvae_course.sample import SamplingInterrupted, draw, sample
+from vqvae_course.pixelcnn import GatedPixelCNN, GatedPixelCNNConfig
+from vqvae_course.sampling import SamplingInterrupted, draw, sample
 
 B, H, W, K = 3, 4, 6, 5
 CLASSES, CONDITION = 3, 2
@@ -20,9 +20,11 @@ CHI_SQUARE_999 = {2: 13.8, 8: 26.1}  # degrees of freedom -> what chance exceeds
 
 def build(with_labels=False, with_condition=False, **arguments) -> GatedPixelCNN:
     prior = GatedPixelCNN(
-        **{"num_codes": K, "hidden": 6, "layers": 3, **arguments},
-        num_classes=CLASSES if with_labels else None,
-        condition_channels=CONDITION if with_condition else None,
+        GatedPixelCNNConfig(
+            **{"num_codes": K, "hidden": 6, "layers": 3, **arguments},
+            num_classes=CLASSES if with_labels else None,
+            condition_channels=CONDITION if with_condition else None,
+        )
     )
     with torch.no_grad():
         prior.head[-1].weight *= 30  # an untrained prior is nearly uniform, and would hide mistakes
@@ -337,7 +339,7 @@ class Stopped(GatedPixelCNN):
 @pytest.mark.parametrize("incremental", [True, False])
 def test_an_interrupted_run_hands_over_what_it_has_and_can_go_on_to_the_same_maps(incremental):
     torch.manual_seed(5)
-    prior = Stopped(K, hidden=6, layers=3)
+    prior = Stopped(GatedPixelCNNConfig(K, hidden=6, layers=3))
     options = {"prior": prior, "shape": (B, H, W), "incremental": incremental}
     expected = sample(**options, generator=torch.Generator().manual_seed(3))
     hook = prior.embed.register_forward_hook(prior.embed_or_stop)
