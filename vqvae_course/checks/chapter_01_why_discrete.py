@@ -48,6 +48,7 @@ kl_onehot_uniform = Task(
 def _sizes() -> Iterator[tuple[int, ...]]:
     sizes = [int(size) for size in torch.randint(100, 700, (3,))]  # whoever lists K^7 combinations fails at once
     yield from ((sizes[0],), (sizes[1], 7), (sizes[2], 49), (1, 5), (1,), (2, 640), (100_003, 3))
+    yield from ((8192, 128), (10**6,))
 
 
 @kl_onehot_uniform.fails
@@ -100,6 +101,9 @@ kl_onehot_uniform.mistakes(
         ),
         "For K = 1 nothing is left to be said: an index with one value costs 0.": lambda K, n=1: (
             n * math.log(max(K, 2))
+        ),
+        "You round the bits of an index up to a whole number; log₂ K need not be one.": (
+            lambda K, n=1: n * math.ceil(math.log2(K)) * LN2
         ),
         "Your result is 0: that is the entropy of a one-hot distribution, or its divergence from itself. The prior is "
         "uniform, and the one outcome that q allows surprises it.": lambda K, n=1: 0.0,
@@ -237,6 +241,7 @@ kl_categorical.mistakes(
             lambda q, p: xlogy(q, q / p),
         ),
         "Your result keeps the last axis as one of size 1.": lambda q, p: kl(q, p)[..., None],
+        "You sum over the second axis; the outcomes are the last.": lambda q, p: (xlogy(q, q) - xlogy(q, p)).sum(1),
         "You sum over the first axis; the outcomes are the last.": lambda q, p: (xlogy(q, q) - xlogy(q, p)).sum(0),
     }
 )
@@ -362,6 +367,9 @@ elbo.mistakes(
         ),
         "log K is the price of a one-hot posterior under a uniform prior; q and p are "
         "handed in.": lambda loglik, q, p: (q * loglik).sum() - math.log(len(q)),
+        "The largest log-likelihood is taken off, so that exponentials stay in range, and not put back.": (
+            lambda loglik, q, p: _elbo(loglik - loglik.max(), q, p)
+        ),
         "The prior is missing, and the entropy of q has the wrong sign.": lambda loglik, q, p: (
             q * loglik - entr(q)
         ).sum(),
@@ -607,9 +615,9 @@ elbo_bits_per_dim = Task(
 
 @elbo_bits_per_dim.inputs
 def _images() -> Iterator[tuple[float, int, int, int]]:
-    for n_latents, height, width, channels in ((35, 20, 28, 3), (48, 24, 32, 1), (30, 12, 20, 3)):
-        n_dims = height * width * channels
-        yield n_dims * float(torch.empty(()).uniform_(0.3, 2.5)), n_latents, int(torch.randint(20, 900, ())), n_dims
+    for n_latents, least, height, width, channels in ((35, 20, 20, 28, 3), (48, 130, 24, 32, 1), (30, 600, 12, 20, 3)):
+        n_dims, K = height * width * channels, least + int(torch.randint(100, ()))
+        yield n_dims * float(torch.empty(()).uniform_(0.3, 2.5)), n_latents, K, n_dims
     yield from ((0.0, 640, 512, 32 * 32 * 3), (-731.5, 49, 128, 784), (812.5, 40, 1, 600), (55.25, 4000, 8192, 12288))
 
 
