@@ -1016,6 +1016,14 @@ class IgnoresBeta(Layer):
         return 0.25 * F.mse_loss(z_e, e_k)
 
 
+@answers.reject("EMAQuantizer", "By default decay is 0.999")
+class OtherDefaults(Layer):
+    """A default is not that of the stub."""
+
+    def __init__(self, K, D, beta=0.25, decay=0.999, eps=1e-5):
+        super().__init__(K, D, beta, decay, eps)
+
+
 @answers.reject("EMAQuantizer", "whatever decay is")
 class IgnoresDecay(Layer):
     """The argument is not used."""
