@@ -231,6 +231,12 @@ def as_a_module(codebook):
     return layer
 
 
+@answers.accept("nearest_as_linear")
+def in_numpy_linear(codebook):
+    codes = codebook.numpy()
+    return torch.from_numpy(codes.copy()), torch.from_numpy(-(codes**2).sum(axis=1) / 2)
+
+
 @answers.reject("nearest_as_linear", "bias does nothing")
 def no_bias(codebook):
     return codebook, torch.zeros(len(codebook))
@@ -377,6 +383,13 @@ def with_the_package(z_e, codebook):
     quantizer.codebook.data = codebook.data.clone()
     indices = quantizer.choose(z_e)
     return quantizer.lookup(indices), indices
+
+
+@answers.accept("quantize")
+def codes_in_numpy(z_e, codebook):
+    rows, codes = z_e.detach().movedim(1, -1).numpy(), codebook.numpy()
+    indices = ((rows[..., None, :] - codes) ** 2).sum(-1).argmin(-1)
+    return torch.from_numpy(codes[indices]).movedim(-1, 1), torch.from_numpy(indices)
 
 
 @answers.reject("quantize", "mix channels and places")
@@ -651,6 +664,15 @@ def running_means(z, codebook):
         count[j] += 1
         moved[j] += (vector - moved[j]) / count[j]  # the first vector replaces the old code
     return moved
+
+
+@answers.accept("kmeans_step")
+def cells_in_numpy(z, codebook):
+    vectors, moved = z.detach().numpy(), codebook.numpy().copy()
+    indices = ((vectors[:, None] - moved) ** 2).sum(-1).argmin(1)
+    for j in np.unique(indices):
+        moved[j] = vectors[indices == j].mean(axis=0)
+    return torch.from_numpy(moved)
 
 
 @answers.reject("kmeans_step", "becomes NaN")

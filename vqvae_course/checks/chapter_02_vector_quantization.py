@@ -584,9 +584,8 @@ def _packed(z: Tensor, codebook: Tensor) -> Tensor:
 _FIRST = "\nFind all indices first, with the codebook as it was given, and only then move codes."
 kmeans_step.mistakes(
     {
-        "These are the sums of the cells; divide each by the number of its vectors.": (
-            lambda z, e: _sums(z, e, lambda s, n, old: s),
-            lambda z, e: _sums(z, e, lambda s, n, old: s) * (_sums(z, e, lambda s, n, old: 0 * s) == 0),
+        "These are the sums of the cells; divide each by the number of its vectors.": lambda z, e: _sums(
+            z, e, lambda s, n, old: s
         ),
         "You divide by the number of all vectors; divide by those of the cell.": lambda z, e: _sums(
             z, e, lambda s, n, old: s / len(z)
