@@ -526,7 +526,7 @@ def _latents() -> Iterator[tuple[Tensor, Tensor, Tensor, float]]:
 
 
 @steps_to_switch.unless
-def _no_count(got: float, *_: Any) -> None:
+def _no_count(got: float, *case: Any) -> None:
     if got != round(got):
         raise Mistake(
             f"{got:.4g} came back; updates are whole numbers.",
@@ -534,6 +534,7 @@ def _no_count(got: float, *_: Any) -> None:
         )
     if got < 1:
         raise Mistake(f"{got:g} updates: at the start the nearest code is the first one, so it takes at least one.")
+    raise Mistake(steps_to_switch.otherwise(got, *case), steps_to_switch.hint)  # one small number proves no mistake
 
 
 def _nearest(z: Tensor, codebook: Tensor) -> int:
@@ -583,10 +584,10 @@ def _gap(z: Tensor, codebook: Tensor) -> float:
     return next_one - near
 
 
-def _by_product(z_e: Tensor, gradient: Tensor, codebook: Tensor, lr: float) -> int | None:
+def _by_product(z_e: Tensor, gradient: Tensor, codebook: Tensor, lr: float) -> int:
     first = int((codebook @ z_e).argmax())
     path = (z_e - n * lr * gradient for n in range(1, MOST + 1))
-    return next((n for n, z in enumerate(path, start=1) if int((codebook @ z).argmax()) != first), None)
+    return next((n for n, z in enumerate(path, start=1) if int((codebook @ z).argmax()) != first), MOST + 1)
 
 
 _WALK = "\nEach update replaces z by z - lr * gradient. Count them; look after each."
