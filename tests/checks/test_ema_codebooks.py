@@ -653,7 +653,7 @@ def after(init, zero=0.0, mismatched=None, consistent=None, arguments=()):
     return right if wrong is None else wrong
 
 
-@answers.reject("codebook_after_first_step", "NaN")
+@answers.reject("codebook_after_first_step", "returns nan")
 def zero_over_zero(init, n, num_codes, decay, eps):
     return after(init, zero=math.nan, arguments=(n, num_codes, decay, eps))
 
