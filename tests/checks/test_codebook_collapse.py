@@ -375,6 +375,25 @@ def fourth_power(z, num_codes, generator):
     return seeded(z, num_codes, generator, lambda z, seeds: by_cost(z, seeds) ** 2)
 
 
+@answers.reject("kmeans_init", "added up over all D numbers")
+def largest_coordinate(z, num_codes, generator):
+    return seeded(z, num_codes, generator, lambda z, seeds: (z[:, None] - seeds).square().amax(dim=2).amin(dim=1))
+
+
+@answers.reject("kmeans_init", "and from later ones?")
+def later_distances_not_squared(z, num_codes, generator):
+    def weights(z, seeds):
+        first, later = by_cost(z, seeds[:1]), squared_distances(z, seeds[1:]).sqrt()
+        return torch.cat([first[:, None], later], dim=1).amin(dim=1)
+
+    return seeded(z, num_codes, generator, weights)
+
+
+@answers.reject("kmeans_init", "squared again")
+def square_of_the_summed_differences(z, num_codes, generator):
+    return seeded(z, num_codes, generator, lambda z, seeds: torch.cdist(z, seeds, p=1).amin(dim=1) ** 2)
+
+
 @answers.reject("kmeans_init", "equal latents counted as one")
 @guarded
 def distinct_rows_only(z, num_codes, generator):

@@ -653,7 +653,7 @@ def after(init, zero=0.0, mismatched=None, consistent=None, arguments=()):
     return right if wrong is None else wrong
 
 
-@answers.reject("codebook_after_first_step", "NaN")
+@answers.reject("codebook_after_first_step", "returns nan")
 def zero_over_zero(init, n, num_codes, decay, eps):
     return after(init, zero=math.nan, arguments=(n, num_codes, decay, eps))
 
@@ -1014,6 +1014,14 @@ class IgnoresBeta(Layer):
 
     def loss(self, z_e, e_k):
         return 0.25 * F.mse_loss(z_e, e_k)
+
+
+@answers.reject("EMAQuantizer", "By default decay is 0.999")
+class OtherDefaults(Layer):
+    """A default is not that of the stub."""
+
+    def __init__(self, K, D, beta=0.25, decay=0.999, eps=1e-5):
+        super().__init__(K, D, beta, decay, eps)
 
 
 @answers.reject("EMAQuantizer", "whatever decay is")

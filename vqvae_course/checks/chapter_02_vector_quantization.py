@@ -2,18 +2,20 @@
 
 import math
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import combinations, permutations
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from vqvae_course.checks.answer import Answer, Mistake, close, kind, recognise
+from vqvae_course.checks.answer import Answer, Mistake, kind, recognise
+from vqvae_course.checks.read import tensor
 from vqvae_course.checks.report import exercise
+from vqvae_course.checks.task import Task, agree
 from vqvae_course.quantize import kmeans_step as package_step
 
 CLOSE = 1e-4  # relative to the largest entry: room for float32, none for a mistake
@@ -22,18 +24,32 @@ CLOSE = 1e-4  # relative to the largest entry: room for float32, none for a mist
 # pairwise_sq_dist
 
 
-@exercise(points=3)
-def pairwise_sq_dist(answer: Answer) -> None:
-    """Judge ``pairwise_sq_dist(z, e)`` by values, signs, accuracy far from the origin, and memory."""
+def _squared(z: Tensor, e: Tensor) -> Tensor:
+    return (z.detach().double()[:, None] - e.detach().double()).square().sum(dim=2)
+
+
+pairwise_sq_dist = Task(
+    _squared,
+    name="pairwise_sq_dist",
+    points=3,
+    reads=tensor,
+    narrow=CLOSE,
+    keeps_dtype=True,
+    otherwise=lambda got, z, e: (
+        f"For {len(z)} vectors and {len(e)} codes of length {z.shape[1]} these are not the squared distances."
+    ),
+    hint="Try one vector and one code by hand.",
+)
+
+
+@pairwise_sq_dist.inputs
+def _vectors_and_codes() -> Iterator[tuple[Tensor, Tensor]]:
     for n, k, d in ((6, 6, 4), (7, 5, 3), (1, 4, 3), (5, 1, 2), (1, 1, 3)):  # square first: see the wrong axis
         for dtype in (torch.float32, torch.float64):
-            z, e = _vectors(n, d, dtype), _codes(k, d, dtype)
-            _judge_distances(_table(answer, z, e), z, e)
-    z, e = _vectors(3, 8).T.requires_grad_(), _codes(3, 6).T.requires_grad_()  # in another order in memory
-    _judge_distances(_table(answer, z, e), z, e)
-    _judge_signs(answer)
-    _judge_far_away(answer)
-    _judge_memory(answer)
+            yield _vectors(n, d, dtype), _codes(k, d, dtype)
+    for scale in (1000, 0.001):
+        yield scale * _vectors(4, 3), scale * _codes(5, 3)
+    yield _vectors(3, 8).T.requires_grad_(), _codes(3, 6).T.requires_grad_()  # in another order in memory
 
 
 def _vectors(n: int, d: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -45,145 +61,120 @@ def _codes(k: int, d: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.linspace(0.6, 1.6, k, dtype=dtype)[:, None] * torch.randn(k, d, dtype=dtype) - 0.4
 
 
-def _squared(z: Tensor, e: Tensor) -> Tensor:
-    return (z.detach().double()[:, None] - e.detach().double()).square().sum(dim=2)
+def _terms(z: Tensor, e: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ||z||² as (N, 1), ||e||² as (K,), and z·e."""
+    return z.square().sum(dim=1, keepdim=True), e.square().sum(dim=1), z @ e.T
 
 
-def _given(value: Any, shape: tuple[int, ...]) -> Tensor:
-    """Refuse a value that is there already if it is not a finite tensor of this shape."""
-    return Answer(lambda: value).tensor(shape=shape).detach()
+_MULTIPLY = "\nMultiply out (a - b)² and compare term by term."
+_AXIS = "\nIt goes unnoticed only where N = K; keepdim=True, or [:, None], says which axis a sum belongs to."
+pairwise_sq_dist.mistakes(
+    {
+        "These are the distances; their squares are asked for.\nWhere does a root come in?": lambda zz, ee, dot: (
+            zz + ee - 2 * dot
+        ).sqrt(),
+        "The middle term lacks its factor 2." + _MULTIPLY: lambda zz, ee, dot: zz + ee - dot,
+        "The middle term has the wrong sign: this is ||z + e||²." + _MULTIPLY: lambda zz, ee, dot: zz + ee + 2 * dot,
+        "The middle term has the wrong sign and lacks its factor 2." + _MULTIPLY: lambda zz, ee, dot: zz + ee + dot,
+        "The middle term, the product of vector and code, is missing." + _MULTIPLY: lambda zz, ee, dot: zz + ee,
+        "||z||² is missing. The search for the nearest code may leave it out; a distance may not.\nSome of your "
+        "numbers are negative.": lambda zz, ee, dot: ee - 2 * dot,
+        "||e||² is missing, and it differs from code to code." + _MULTIPLY: lambda zz, ee, dot: zz - 2 * dot,
+        "Only the middle term is there; both squared lengths are missing." + _MULTIPLY: lambda zz, ee, dot: -2 * dot,
+        "These are dot products, not distances." + _MULTIPLY: lambda zz, ee, dot: dot,
+        "These are negative dot products, not distances." + _MULTIPLY: lambda zz, ee, dot: -dot,
+        "The lengths are not squared: ||z||² is the sum of squares, no root.": lambda zz, ee, dot: (
+            zz.sqrt() + ee.sqrt() - 2 * dot
+        ),
+        "The sign is wrong: a squared distance is positive.": lambda zz, ee, dot: 2 * dot - zz - ee,
+        "Your distances are half of what they should be.": lambda zz, ee, dot: (zz + ee) / 2 - dot,
+        "You square twice: these are the fourth powers of the distances.": lambda zz, ee, dot: (
+            zz + ee - 2 * dot
+        ).square(),
+        "These are cosine similarities: they forget how long the vectors are.": lambda zz, ee, dot: (
+            dot / zz.sqrt() / ee.sqrt()
+        ),
+        "These are cosine distances: they forget how long the vectors are.": lambda zz, ee, dot: (
+            1 - dot / zz.sqrt() / ee.sqrt()
+        ),
+        "You scale all vectors to length 1 first; these are distances of other vectors.\nLeave out the "
+        "normalisation.": lambda zz, ee, dot: 2 - 2 * dot / zz.sqrt() / ee.sqrt(),
+        "You subtract lengths; the length of the difference is asked for.\nTwo vectors of the same length may lie far "
+        "apart.": lambda zz, ee, dot: (zz.sqrt() - ee.sqrt()).square(),
+        "||z||² is added along the wrong axis: each row has a value of its own." + _AXIS: lambda zz, ee, dot: (
+            zz.T + ee - 2 * dot
+        ),
+        "||e||² is added along the wrong axis: each column has its own." + _AXIS: lambda zz, ee, dot: (
+            zz + ee[:, None] - 2 * dot
+        ),
+    },
+    of=_terms,
+)
+pairwise_sq_dist.mistakes(
+    {
+        "You average over D; the squared distance is a sum.": lambda z, e: _squared(z, e) / z.shape[1],
+        "You sum absolute differences (p = 1); square them instead.": lambda z, e: (z[:, None] - e).abs().sum(dim=2),
+        "You take the largest difference; sum all squares instead.": lambda z, e: (z[:, None] - e).abs().amax(dim=2),
+        "You sum the differences first and square the sum; the squares are to be summed.\nDifferences of opposite sign "
+        "must not cancel.": lambda z, e: (z.sum(dim=1, keepdim=True) - e.sum(dim=1)).square(),
+        "You move only one of the two sides, which changes their distances.\nMove both.": (
+            lambda z, e: _squared(z - z.mean(dim=0), e),
+            lambda z, e: _squared(z, e - z.mean(dim=0)),
+            lambda z, e: _squared(z - e.mean(dim=0), e),
+            lambda z, e: _squared(z, e - e.mean(dim=0)),
+        ),
+        "You subtract one vector from z and another one from e, which changes their distances.\nTake the same vector "
+        "for both.": lambda z, e: _squared(z - z.mean(dim=0), e - e.mean(dim=0)),
+        "You subtract one vector from z and another one from e, and take a root besides.": lambda z, e: _squared(
+            z - z.mean(dim=0), e - e.mean(dim=0)
+        ).sqrt(),
+        "The table is transposed: rows belong to vectors, columns to codes.": lambda z, e: _squared(e, z),
+        "The squared differences are not summed over D yet.\nSum over the last axis.": lambda z, e: (
+            z[:, None] - e
+        ).square(),
+        "For one vector or one code an axis of the table has vanished: it is (N, K) even then.": lambda z, e: _squared(
+            z, e
+        ).squeeze(),
+    }
+)
 
 
-def _table(answer: Answer, z: Tensor, e: Tensor) -> Tensor:
-    value = answer(z, e)
+@pairwise_sq_dist.unless
+def _no_table(got: Tensor, z: Tensor, e: Tensor) -> None:
     n, k, d = len(z), len(e), z.shape[1]
-    shape = tuple(value.shape) if isinstance(value, Tensor) else None
-    if shape == (k, n) and n != k:
-        raise Mistake("The table is transposed: it has one row a code; (N, K) has one row a vector.")
-    if shape == (n, k, d) and n * k * d > 1:
-        raise Mistake("The squared differences are not summed over D yet.", "Sum over the last axis.")
-    if 1 in (n, k) and shape != (n, k) and isinstance(value, Tensor) and value.numel() == n * k:
-        raise Mistake("For one vector or one code an axis of the table has vanished: it is (N, K) even then.")
-    if shape == (n,):
+    if got.shape == (n,) != (n, k):
         raise Mistake("One entry a vector came back; every vector has a distance to each of the K codes.")
-    if shape in {(n, d), (k, d)} and shape != (n, k):
+    if got.shape in {(n, d), (k, d)} and got.shape != (n, k):
         raise Mistake(
             "The table has D columns, as if the coordinates were still there; it has one column a code.",
             "Which axis is summed over, and which two stay?",
         )
-    got = _given(value, (n, k))
-    if not got.dtype.is_floating_point:
-        raise Mistake(f"Distances of floats came back as {got.dtype}.")
-    return got
 
 
-def _judge_distances(got: Tensor, z: Tensor, e: Tensor) -> None:
-    right = _squared(z, e)
-    if not _agree(got, right):
-        _explain_distances(got, right, z.detach().double(), e.detach().double())
-    if got.dtype != z.dtype:
-        raise Mistake(f"The distances are right, but for {z.dtype} you return {got.dtype}.", "Keep the dtype.")
-
-
-def _agree(got: Tensor, right: Tensor, tolerance: float = CLOSE) -> bool:
-    return torch.allclose(got.double(), right, rtol=0, atol=tolerance * float(right.abs().max()))
-
-
-def _explain_distances(got: Tensor, right: Tensor, z: Tensor, e: Tensor) -> None:
-    dot, zz, ee = z @ e.T, z.square().sum(dim=1, keepdim=True), e.square().sum(dim=1)
-    lengths = zz.sqrt() * ee.sqrt()
-    own = _squared(z - z.mean(dim=0), e - e.mean(dim=0))
-    multiply = "Multiply out (a - b)² and compare term by term."
-    known = [
-        (right.sqrt(), "These are the distances; their squares are asked for.", "Where does a root come in?"),
-        (zz + ee - dot, "The middle term lacks its factor 2.", multiply),
-        (zz + ee + 2 * dot, "The middle term has the wrong sign: this is ||z + e||².", multiply),
-        (zz + ee + dot, "The middle term has the wrong sign and lacks its factor 2.", multiply),
-        (zz + ee, "The middle term, the product of vector and code, is missing.", multiply),
-        (
-            ee - 2 * dot,
-            "||z||² is missing. The search for the nearest code may leave it out; a distance may not.",
-            "Some of your numbers are negative.",
-        ),
-        (zz - 2 * dot, "||e||² is missing, and it differs from code to code.", multiply),
-        (-2 * dot, "Only the middle term is there; both squared lengths are missing.", multiply),
-        (dot, "These are dot products, not distances.", multiply),
-        (-dot, "These are negative dot products, not distances.", multiply),
-        (zz.sqrt() + ee.sqrt() - 2 * dot, "The lengths are not squared: ||z||² is the sum of squares, no root.", ""),
-        (-right, "The sign is wrong: a squared distance is positive.", ""),
-        (right / 2, "Your distances are half of what they should be.", ""),
-        (right.square(), "You square twice: these are the fourth powers of the distances.", ""),
-        (right / z.shape[1], "You average over D; the squared distance is a sum.", ""),
-        ((z[:, None] - e).abs().sum(dim=2), "You sum absolute differences (p = 1); square them instead.", ""),
-        ((z[:, None] - e).abs().amax(dim=2), "You take the largest difference; sum all squares instead.", ""),
-        (dot / lengths, "These are cosine similarities: they forget how long the vectors are.", ""),
-        (1 - dot / lengths, "These are cosine distances: they forget how long the vectors are.", ""),
-        (
-            2 - 2 * dot / lengths,
-            "You scale all vectors to length 1 first; these are distances of other vectors.",
-            "Leave out the normalisation.",
-        ),
-        (
-            (zz.sqrt() - ee.sqrt()).square(),
-            "You subtract lengths; the length of the difference is asked for.",
-            "Two vectors of the same length may lie far apart.",
-        ),
-        (
-            (z.sum(dim=1, keepdim=True) - e.sum(dim=1)).square(),
-            "You sum the differences first and square the sum; the squares are to be summed.",
-            "Differences of opposite sign must not cancel.",
-        ),
-        *(
-            (_squared(a, b), "You move only one of the two sides, which changes their distances.", "Move both.")
-            for centre in (z.mean(dim=0), e.mean(dim=0))
-            for a, b in ((z - centre, e), (z, e - centre))
-        ),
-        (
-            own,
-            "You subtract one vector from z and another one from e, which changes their distances.",
-            "Take the same vector for both.",
-        ),
-        (own.sqrt(), "You subtract one vector from z and another one from e, and take a root besides.", ""),
-    ]
-    if len(z) == len(e) > 1:
-        axis = "It goes unnoticed only where N = K; keepdim=True, or [:, None], says which axis a sum belongs to."
-        known += [
-            (right.T, "The table is transposed: rows belong to vectors, columns to codes.", ""),
-            (zz.T + ee - 2 * dot, "||z||² is added along the wrong axis: each row has a value of its own.", axis),
-            (zz + ee[:, None] - 2 * dot, "||e||² is added along the wrong axis: each column has its own.", axis),
-        ]
-    recognise(got, known, CLOSE)
-    raise Mistake(
-        f"For {len(z)} vectors and {len(e)} codes of length {z.shape[1]} these are not the squared distances.",
-        "Try one vector and one code by hand.",
-    )
-
-
-def _judge_signs(answer: Answer) -> None:
+@pairwise_sq_dist.further
+def _signs(answer: Answer) -> None:
     e = _codes(60, 17)
     z = e[torch.randperm(60)].clone()  # each vector equals a code
-    value = answer(z, e)
-    if isinstance(value, Tensor) and bool(value.isnan().any()):
+    (got,) = tensor(answer(z, e))
+    if bool(got.isnan().any()):
         raise Mistake(
             "Where a vector equals a code, NaN comes out: rounding left a number below zero, and its root was taken.",
             "No root is needed anywhere.",
         )
-    got = _given(value, (60, 60))
     if bool((got < 0).any()):
         raise Mistake(
             "Some squared distances are negative. Where a vector nearly equals a code, rounding of the three terms "
             "can leave a little less than nothing.",
             "What is the smallest value a squared distance can have?",
         )
-    _judge_distances(got, z, e)
 
 
-def _judge_far_away(answer: Answer) -> None:
+@pairwise_sq_dist.further
+def _far_away(answer: Answer) -> None:
     place = 1000 * torch.tensor([1.0, -1.0, 1.0]).repeat(3)  # no single number brings all coordinates back
     z, e = _vectors(40, 9) + place, _codes(30, 9) + place
-    right = _squared(z, e)
-    got = _given(answer(z, e), (40, 30)).double()
-    if bool(((got - right).abs() > 0.01 * right).any()):
+    (got,) = tensor(answer(z, e))
+    if not agree(got.detach().double(), _squared(z, e), 0.01, entrywise=True):
         raise Mistake(
             "Far from the origin the distances drown in rounding: squares near a million are subtracted from each "
             "other, and float32 keeps seven digits of them.",
@@ -192,12 +183,14 @@ def _judge_far_away(answer: Answer) -> None:
         )
 
 
-def _judge_memory(answer: Answer) -> None:
+@pairwise_sq_dist.further
+def _memory(answer: Answer) -> None:
     n, k, d = 800, 10, 200  # few codes, so that a patient loop over all pairs has the time it needs
     z, e = _vectors(n, d), _codes(k, d)
     with _largest_allocation(z, e) as largest:
         value = answer(z, e)
-    _judge_distances(_given(value, (n, k)), z, e)
+    if not agree(tensor(value)[0].detach().double(), _squared(z, e), CLOSE):
+        raise Mistake(f"For {n} vectors and {k} codes of length {d} these are not the squared distances.")
     if largest.bytes > n * k * d * z.element_size() // 4:
         numbers = largest.bytes // z.element_size()
         raise Mistake(
@@ -244,13 +237,17 @@ def _largest_allocation(*arguments: Tensor) -> Iterator[_Largest]:
 # nearest_as_linear
 
 
+def _given(value: Any, shape: tuple[int, ...]) -> Tensor:
+    """Refuse a value that is there already if it is not a finite tensor of this shape."""
+    return Answer(lambda: value).tensor(shape=shape).detach()
+
+
 @exercise(points=1)
 def nearest_as_linear(answer: Answer) -> None:
     """Judge ``nearest_as_linear(codebook)`` by the distances that its argmax achieves."""
     for k, d, dtype in ((7, 3, torch.float32), (6, 4, torch.float64), (1, 3, torch.float32), (5, 1, torch.float32)):
         codebook = _codes(k, d, dtype)
-        given = nn.Parameter(codebook.clone()) if d == 4 else codebook.T.contiguous().T
-        weight, bias = _layer(answer(given), k, d)
+        weight, bias = _layer(answer(codebook.T.contiguous().T), k, d)
         z = 2 * torch.randn(2000, d, dtype=torch.float64)
         score = z @ weight.double().T + bias.double()
         distance = _squared(z, codebook)
@@ -343,7 +340,7 @@ def quantize(answer: Answer) -> None:
     z_e = torch.randn(2, 3, 4, 5)
     codebook = _codes(6, 3)[torch.tensor([0, 1, 2, 1, 0, 3])]  # equal codes: either index is right
     _judge_quantized(answer, z_e.contiguous(memory_format=torch.channels_last), codebook)
-    _judge_quantized(answer, z_e.transpose(2, 3).requires_grad_(), nn.Parameter(codebook))
+    _judge_quantized(answer, z_e.transpose(2, 3).requires_grad_(), codebook)
 
 
 def _judge_quantized(answer: Answer, z_e: Tensor, codebook: Tensor) -> None:
@@ -453,7 +450,7 @@ def _judge_codes(e_k: Tensor, indices: Tensor, z_e: Tensor, codes: Tensor) -> No
     if e_k.shape != z_e.shape:
         raise Mistake(f"The indices are right, but the codes have shape {tuple(e_k.shape)}, not that of z_e.", back)
     e_k, right = _given(e_k, (b, d, h, w)), chosen.movedim(-1, 1)
-    if not _agree(e_k, right.double()):
+    if not agree(e_k.double(), right.double(), CLOSE):
         recognise(
             e_k,
             [
@@ -484,25 +481,36 @@ def _judge_codes(e_k: Tensor, indices: Tensor, z_e: Tensor, codes: Tensor) -> No
 
 # kmeans_step
 
+kmeans_step = Task(
+    package_step,
+    points=2,
+    reads=tensor,
+    narrow=CLOSE,
+    keeps_dtype=True,
+    otherwise="The codes that are in use are not at the means of the vectors that chose them.",
+    hint="Take one code: which vectors are nearest to it, and what is their mean?",
+)
 
-@exercise(points=2)
-def kmeans_step(answer: Answer) -> None:
-    """Judge ``kmeans_step(z, codebook)``: codes in use at the means of their cells, unused ones where they were."""
-    for n, k, d, dtype, unused in (
-        (41, 6, 3, torch.float32, 1),
-        (30, 5, 2, torch.float64, 4),  # the last: a count that ends with the codes in use is too short
-        (1, 4, 3, torch.float32, 1),
-        (9, 1, 2, torch.float32, None),
-        (12, 3, 1, torch.float32, None),
-    ):
-        z, codebook = _clear_cells(n, k, d, dtype, unused)
-        _judge_step(answer, z, codebook)
-    z, codebook = _clear_cells(25, 4, 3, torch.float32, unused=0)
-    _judge_step(answer, z.T.contiguous().T.requires_grad_(), nn.Parameter(codebook))
+
+@kmeans_step.inputs
+def _cells() -> Iterator[tuple[Tensor, Tensor]]:
+    """Draw cells none of which is empty, then some of which the first, the last or another one is."""
+    z, codebook = _clear_cells(41, 5, 3, torch.float32, None)
+    yield z, codebook
+    yield 1000 * z, 1000 * codebook
+    yield _clear_cells(30, 4, 2, torch.float64, None)
+    yield _clear_cells(12, 3, 1, torch.float32, None)
+    yield _clear_cells(9, 1, 2, torch.float32, None)
+    yield _clear_cells(41, 6, 3, torch.float32, 1)
+    yield _clear_cells(30, 5, 2, torch.float64, 4)  # the last: a count that ends with the codes in use is too short
+    z, codebook = _clear_cells(25, 4, 3, torch.float32, 0)
+    yield z.T.contiguous().T.requires_grad_(), codebook
+    yield 0.001 * z, 0.001 * codebook
+    yield _clear_cells(1, 4, 3, torch.float32, 1)
 
 
 def _clear_cells(n: int, k: int, d: int, dtype: torch.dtype, unused: int | None) -> tuple[Tensor, Tensor]:
-    """Draw vectors that all have one clearly nearest code, and one code, if asked for, that nobody chooses."""
+    """Draw vectors that all have one clearly nearest code; of the codes nobody chooses the one that is named alone."""
     while True:
         z = torch.randn(n, d, dtype=dtype) + 2
         codebook = 0.9 * torch.randn(k, d, dtype=dtype) + 1.7
@@ -511,7 +519,8 @@ def _clear_cells(n: int, k: int, d: int, dtype: torch.dtype, unused: int | None)
         distance = _squared(z, codebook)
         nearest = distance.topk(min(2, k), dim=1, largest=False).values
         clear = k == 1 or bool((nearest[:, 1] - nearest[:, 0] > 1e-2).all())
-        if clear and (n < 20 or (len(distance.argmin(dim=1).unique()) >= k - 2 and _takes_long(z, codebook))):
+        in_use = len(distance.argmin(dim=1).unique())
+        if clear and (n < k or (in_use == k - (unused is not None) and (n < 20 or _takes_long(z, codebook)))):
             return z, codebook
 
 
@@ -525,7 +534,7 @@ def _one_by_one(z: Tensor, codebook: Tensor) -> Tensor:
     """Move one code at a time, and let each see where those before it have gone."""
     moved = codebook.clone()
     for j in range(len(codebook)):
-        cell = z[_squared(z, moved).argmin(dim=1) == j]
+        cell = z.detach()[_squared(z, moved).argmin(dim=1) == j]
         moved[j] = cell.mean(dim=0) if len(cell) else moved[j]
     return moved
 
@@ -536,120 +545,8 @@ def _steps(z: Tensor, codebook: Tensor, count: int) -> Tensor:
     return codebook
 
 
-def _judge_step(answer: Answer, z: Tensor, codebook: Tensor) -> None:
-    value = answer(z, codebook)
-    z, codebook = z.detach(), codebook.detach()
-    indices = _squared(z, codebook).argmin(dim=1)
-    used = torch.bincount(indices, minlength=len(codebook)) > 0
-    _judge_step_shape(value, z, codebook, used)
-    got, right = value.detach(), package_step(z, codebook)
-    if not _agree(_given(got[used], right[used].shape), right[used].double()):
-        _explain_step(got, right, z, codebook, indices, used)
-    if bool(got.isnan().any()):
-        raise Mistake(
-            "A code that no vector chose becomes NaN: the mean of nothing is 0/0.",
-            "Such a code should stay where it is.",
-        )
-    if not _agree(got, right.double()):
-        _explain_unused(got[~used], codebook[~used], z)
-    if got.dtype != codebook.dtype:
-        raise Mistake(f"The codes are right, but for {codebook.dtype} you return {got.dtype}.", "Keep the dtype.")
-
-
-def _judge_step_shape(value: Any, z: Tensor, codebook: Tensor, used: Tensor) -> None:
-    if isinstance(value, tuple | list):
-        raise Mistake(f"{len(value)} values came back; only the new codebook, (K, D), is asked for.")
-    shape = tuple(value.shape) if isinstance(value, Tensor) else None
-    if shape == tuple(codebook.shape):
-        return
-    if shape == (int(used.nonzero().max()) + 1, codebook.shape[1]):
-        raise Mistake(
-            f"The codes after the last one in use have vanished: {shape[0]} of {len(codebook)} rows came back.",
-            "How many codes there are, the codebook knows; the indices do not.",
-        )
-    if shape == (int(used.sum()), codebook.shape[1]):
-        raise Mistake(
-            f"Codes that no vector chose have vanished: {shape[0]} of {len(codebook)} rows came back, and the others "
-            "have changed their numbers.",
-            "Every code keeps its row.",
-        )
-    if shape == tuple(z.shape):
-        raise Mistake("One row a vector came back; the new codebook has one row a code.", "Average within each cell.")
-    if shape == (len(z),):
-        raise Mistake("One number a vector came back, such as its index; that is only the first half of the step.")
-    _given(value, tuple(codebook.shape))
-
-
-def _explain_step(got: Tensor, right: Tensor, z: Tensor, codebook: Tensor, indices: Tensor, used: Tensor) -> None:
-    distance, n, k = _squared(z, codebook), len(z), len(codebook)
-    count = torch.bincount(indices, minlength=k)[:, None]
-    total = torch.zeros_like(codebook).index_add_(0, indices, z)
-    middle = codebook.clone()
-    for j in used.nonzero().flatten():
-        middle[j] = z[indices == j].median(dim=0).values
-    packed = codebook.clone()
-    packed[: int(used.sum())] = right[used]
-    by_dot, farthest = (z @ codebook.T).argmax(dim=1), distance.argmax(dim=1)
-    by_cosine = (z @ F.normalize(codebook, dim=1).T).argmax(dim=1)
-    after = "Find all indices first, with the codebook as it was given, and only then move codes."
-    known = [
-        (total, "These are the sums of the cells; divide each by the number of its vectors.", ""),
-        (total / n, "You divide by the number of all vectors; divide by those of the cell.", ""),
-        (total / k, "You divide by the number of codes; divide by the number of vectors in the cell.", ""),
-        (
-            _means(z, indices, codebook, least=2),
-            "A code that one vector alone chose has not moved.",
-            "What is the mean of a single vector?",
-        ),
-        (codebook, "Nothing has moved.", "Do you average the vectors of a cell, or the codes they chose?"),
-        (_steps(z, codebook, 2), "The vectors are assigned again after the codes have moved: two steps.", after),
-        (_one_by_one(z, codebook), "Codes that have moved already take part in the search for the others.", after),
-        (
-            _steps(z, codebook, 40),
-            "You go on until nothing changes; one step is asked for.",
-            "Leave out the outer loop.",
-        ),
-        (right - codebook, "These are the ways that the codes go; their new places are asked for.", ""),
-        (total / (count + 1), "You divide by one too many, which draws every code to the origin.", ""),
-        ((total + codebook) / (count + 1), "The old code is counted as one of its vectors.", ""),
-        (middle, "You take the median of each cell; the mean makes the squared error small.", ""),
-        (
-            z[distance.argmin(dim=0)],
-            "Each code jumps to the vector nearest to it; it should move to the mean of its cell.",
-            "argmin over the codes, for each vector.",
-        ),
-        (z.mean(dim=0).expand_as(codebook), "All codes move to the mean of all vectors.", "One mean a cell."),
-        (_means(z, by_dot, codebook), "You assign by the largest dot product, not by the distance.", ""),
-        (_means(z, by_cosine, codebook), "You assign by the largest cosine, not by the distance.", ""),
-        (_means(z, farthest, codebook), "You assign each vector to the code that is farthest away.", ""),
-        (
-            _means(z, indices, codebook).mean(dim=1, keepdim=True).expand_as(codebook),
-            "You average over the coordinates as well; each coordinate has a mean of its own.",
-            "mean(dim=0)",
-        ),
-        (packed, "The means are right, but stand at the wrong rows: an empty cell shifts all those behind it.", ""),
-    ]
-    for width in (1.0, 2.0):
-        shares = (-distance / width).softmax(dim=1)
-        known += [
-            (
-                shares.T @ z.double() / shares.sum(dim=0)[:, None],
-                "Every vector takes part in every code, with soft shares: this is EM, not k-means.",
-                "Each vector belongs to one cell.",
-            )
-        ]
-    recognise(got[used], [(candidate[used], *rest) for candidate, *rest in known], CLOSE)
-    way = (right - codebook)[used]
-    part = float(((got - codebook)[used] * way).sum() / way.square().sum())
-    if abs(part - 1) > 0.005 and _agree((got - codebook)[used], part * way.double()):
-        raise Mistake(
-            f"The codes move {part:.2g} times as far as to the means of their cells.",
-            "A step of k-means goes all the way, whatever the step before was.",
-        )
-    raise Mistake(
-        "The codes that are in use are not at the means of the vectors that chose them.",
-        "Take one code: which vectors are nearest to it, and what is their mean?",
-    )
+def _chosen(z: Tensor, codebook: Tensor) -> Tensor:
+    return _squared(z, codebook).argmin(dim=1)
 
 
 def _means(z: Tensor, indices: Tensor, codebook: Tensor, least: int = 1) -> Tensor:
@@ -659,96 +556,250 @@ def _means(z: Tensor, indices: Tensor, codebook: Tensor, least: int = 1) -> Tens
     return torch.where(count >= least, members.T @ z / count.clamp(min=1), codebook)
 
 
-def _explain_unused(got: Tensor, before: Tensor, z: Tensor) -> None:
-    stay = "Such a code should stay exactly where it is."
-    if not bool(got.any()) or float(got.abs().max()) < 1e-3:
+def _sums(z: Tensor, codebook: Tensor, by: Callable) -> Tensor:
+    """Return the sum of each cell over a function of its count and of the old code; empty cells stay."""
+    members = F.one_hot(_chosen(z, codebook), len(codebook)).to(z.dtype)
+    count = members.sum(dim=0)[:, None]
+    return torch.where(count > 0, by(members.T @ z, count, codebook), codebook)
+
+
+def _soft(z: Tensor, codebook: Tensor, width: float) -> Tensor:
+    shares = (-_squared(z, codebook) / width).softmax(dim=1).to(z.dtype)
+    return shares.T @ z / shares.sum(dim=0)[:, None]
+
+
+def _medians(z: Tensor, codebook: Tensor) -> Tensor:
+    moved, indices = codebook.clone(), _chosen(z, codebook)
+    for j in indices.unique():
+        moved[j] = z.detach()[indices == j].median(dim=0).values
+    return moved
+
+
+def _packed(z: Tensor, codebook: Tensor) -> Tensor:
+    moved, used = codebook.clone(), _chosen(z, codebook).unique()
+    moved[: len(used)] = package_step(z, codebook)[used]
+    return moved
+
+
+_FIRST = "\nFind all indices first, with the codebook as it was given, and only then move codes."
+kmeans_step.mistakes(
+    {
+        "These are the sums of the cells; divide each by the number of its vectors.": lambda z, e: _sums(
+            z, e, lambda s, n, old: s
+        ),
+        "You divide by the number of all vectors; divide by those of the cell.": lambda z, e: _sums(
+            z, e, lambda s, n, old: s / len(z)
+        ),
+        "You divide by the number of codes; divide by the number of vectors in the cell.": lambda z, e: _sums(
+            z, e, lambda s, n, old: s / len(e)
+        ),
+        "A code that one vector alone chose has not moved.\nWhat is the mean of a single vector?": lambda z, e: _means(
+            z, _chosen(z, e), e, least=2
+        ),
+        "Nothing has moved.\nDo you average the vectors of a cell, or the codes they chose?": lambda z, e: e.clone(),
+        "The vectors are assigned again after the codes have moved: two steps." + _FIRST: lambda z, e: _steps(z, e, 2),
+        "Codes that have moved already take part in the search for the others." + _FIRST: _one_by_one,
+        "You go on until nothing changes; one step is asked for.\nLeave out the outer loop.": lambda z, e: _steps(
+            z, e, 40
+        ),
+        "These are the ways that the codes go; their new places are asked for.": lambda z, e: package_step(z, e) - e,
+        "You divide by one too many, which draws every code to the origin.": lambda z, e: _sums(
+            z, e, lambda s, n, old: s / (n + 1)
+        ),
+        "The old code is counted as one of its vectors.": lambda z, e: _sums(
+            z, e, lambda s, n, old: (s + old) / (n + 1)
+        ),
+        "You take the median of each cell; the mean makes the squared error small.": _medians,
+        "Each code jumps to the vector nearest to it; it should move to the mean of its cell.\nargmin over the codes, "
+        "for each vector.": lambda z, e: z[_squared(z, e).argmin(dim=0)],
+        "All codes move to the mean of all vectors.\nOne mean a cell.": lambda z, e: z.mean(dim=0).expand_as(e),
+        "You assign by the largest dot product, not by the distance.": lambda z, e: _means(
+            z, (z @ e.T).argmax(dim=1), e
+        ),
+        "You assign by the largest cosine, not by the distance.": lambda z, e: _means(
+            z, (z @ F.normalize(e, dim=1).T).argmax(dim=1), e
+        ),
+        "You assign each vector to the code that is farthest away.": lambda z, e: _means(
+            z, _squared(z, e).argmax(dim=1), e
+        ),
+        "You average over the coordinates as well; each coordinate has a mean of its own.\nmean(dim=0)": lambda z, e: (
+            _sums(z, e, lambda s, n, old: (s / n).mean(dim=1, keepdim=True).expand_as(s))
+        ),
+        "The means are right, but stand at the wrong rows: an empty cell shifts all those behind it.": _packed,
+        "Every vector takes part in every code, with soft shares: this is EM, not k-means.\nEach vector belongs to one "
+        "cell.": (lambda z, e: _soft(z, e, 1.0), lambda z, e: _soft(z, e, 2.0)),
+    }
+)
+
+
+@kmeans_step.fails
+def _several_values(mistake: Mistake, *_: Any) -> None:
+    if "a tuple" in mistake.message or "a list" in mistake.message:
+        raise Mistake("Several values came back; only the new codebook, (K, D), is asked for.")
+
+
+@kmeans_step.unless
+def _unlike_a_codebook(got: Tensor, z: Tensor, codebook: Tensor) -> None:
+    used = torch.bincount(_chosen(z, codebook), minlength=len(codebook)) > 0
+    if got.shape == z.shape != codebook.shape:
+        raise Mistake("One row a vector came back; the new codebook has one row a code.", "Average within each cell.")
+    if got.shape == (len(z),):
+        raise Mistake("One number a vector came back, such as its index; that is only the first half of the step.")
+    if got.shape[1:] == codebook.shape[1:] and len(got) < len(codebook):
+        last = len(got) == int(used.nonzero().max()) + 1
+        raise Mistake(
+            f"Codes {'after the last one in use' if last else 'that no vector chose'} have vanished: {len(got)} of "
+            f"{len(codebook)} rows came back.",
+            "How many codes there are, the codebook knows; the indices do not. Every code keeps its row.",
+        )
+
+
+@kmeans_step.unless
+def _unused_codes(got: Tensor, z: Tensor, codebook: Tensor) -> None:
+    used = torch.bincount(_chosen(z, codebook), minlength=len(codebook)) > 0
+    right = package_step(z, codebook).double()
+    if got.shape != codebook.shape or not agree(got[used], right[used], CLOSE):
+        return
+    stay, mine, scale = "Such a code should stay exactly where it is.", got[~used], float(z.abs().max())
+    if bool(mine.isnan().any()):
+        raise Mistake("A code that no vector chose becomes NaN: the mean of nothing is 0/0.", stay)
+    if float(mine.abs().max()) < 1e-3 * scale:
         raise Mistake("A code that no vector chose is pulled to the origin.", stay)
-    if torch.allclose(got, z.mean(dim=0).to(got).expand_as(got), atol=1e-4):
+    if agree(mine, z.mean(dim=0).double().expand_as(mine), CLOSE):
         raise Mistake("A code that no vector chose is moved to the mean of all vectors.", stay)
-    if float(_squared(got, z).min(dim=1).values.max()) < 1e-6:
+    if float(_squared(mine, z).min(dim=1).values.max()) < 1e-6 * scale**2:
         raise Mistake("A code that no vector chose is moved onto a vector. That restart is another method.", stay)
     raise Mistake("A code that no vector chose has moved.", stay)
+
+
+@kmeans_step.unless
+def _part_of_the_way(got: Tensor, z: Tensor, codebook: Tensor) -> None:
+    if got.shape != codebook.shape or not bool(got.isfinite().all()):
+        return
+    way, mine = (package_step(z, codebook) - codebook).double(), got - codebook.double()
+    part = float((mine * way).sum() / way.square().sum())
+    if abs(part - 1) > 0.005 and agree(mine, part * way, CLOSE):
+        raise Mistake(
+            f"The codes move {part:.2g} times as far as to the means of their cells.",
+            "A step of k-means goes all the way, whatever the step before was.",
+        )
 
 
 # compression_ratio
 
 
-@exercise(points=1)
-def compression_ratio(answer: Answer) -> None:
-    """Judge ``compression_ratio(shape, latent, K, bits=8)``: bits of the picture over bits of the indices."""
-    for shape, latent, k, bits in (
-        ((3, 40, 24), (11, 5, 6), 600, None),
-        ((3, 32, 48), (64, 8, 12), 512, 12),
-        ((1, 28, 36), (7, 14, 9), 100, 8),
-        ((4, 20, 30), (1, 4, 3), 2, 16),
-    ):
-        got = answer.number(shape, latent, k, *([] if bits is None else [bits]))
-        _judge_ratio(got, shape, latent, k, 8 if bits is None else bits)
+class _Message(NamedTuple):
+    """The arguments, and what follows from them."""
+
+    shape: tuple[int, ...]
+    latent: tuple[int, ...]
+    K: int
+    bits: int
+    raw: int  # bits of the picture
+    places: int
+    each: float  # bits of an index
+    numbers: int  # of the picture
 
 
-def _judge_ratio(got: float, shape: tuple[int, ...], latent: tuple[int, ...], k: int, bits: int) -> None:
-    (c, height, width), (d, h, w) = shape, latent
-    raw, each = c * height * width * bits, math.log2(k)
-    right = raw / (h * w * each)
-    if close(got, right, 1e-4):
-        return
-    no_d = "Only the index is sent; the receiver looks the D numbers up."
-    values = {
-        ("You count D numbers at each place, but no code is sent.", no_d): [
-            raw / (h * w * d * per) for per in (32, 64, 16, 8, bits, each, 1)
-        ]
-        + [c * height * width / (h * w * d)],
-        ("You leave out the channels of the picture: each pixel has C numbers.", ""): [right / c],
-        ("You measure the indices in nats; the picture is measured in bits.", "Which base has the logarithm?"): [
-            raw / (h * w * math.log(k))
-        ],
-        ("The logarithm has base 10; bits need base 2.", ""): [raw / (h * w * math.log10(k))],
-        ("You take K bits for an index; how many bits tell K numbers apart?", ""): [raw / (h * w * k)],
-        ("You round the bits of an index; several indices can share theirs.", "Leave the logarithm as it is."): [
-            raw / (h * w * math.ceil(each)),
-            raw / (h * w * math.floor(each)),
-            raw / (h * w * k.bit_length()),
-        ],
-        ("You divide numbers by indices; compare the bits they take.", "An index has log2 K bits."): [
-            c * height * width / (h * w),
-            raw / (h * w),
-        ],
-        ("You count the bits of the integers in memory (32 or 64); an index below K needs fewer.", ""): [
-            raw / (h * w * per) for per in (16, 32, 64)
-        ],
-        ("The numbers of the raw picture have bits, too.", "The default is 8."): [right / bits],
-        ("The number of bits is always 8, whatever bits says.", ""): [right / bits * 8],
-        ("This is the inverse: how large the message is compared with the picture.", ""): [1 / right, 100 / right],
-        ("This is the share of bits that is saved; how many times fewer bits are there?", ""): [
-            1 - 1 / right,
-            100 * (1 - 1 / right),
-        ],
-        ("These are bits; how many times fewer are there than in the picture?", ""): [
-            h * w * each,
-            h * w * each / (height * width),
-        ],
-        ("You compare areas; compare the bits.", "What does a pixel cost, and what does an index?"): [
-            height * width / (h * w)
-        ],
-        ("You count one index for the whole picture; there is one at each of h·w places.", ""): [raw / each],
-        ("You take the wrong two axes of the latent: it is (D, h, w), and the places are h·w.", ""): [
-            raw / (d * h * each),
-            raw / (d * w * each),
-        ],
-        ("You count the places along one side only; there are h·w.", ""): [raw / (h * each), raw / (w * each)],
-        ("You count the codebook; it is shared by many pictures and left out here.", ""): [
-            raw / (h * w * each + k * d * per) for per in (1, 8, 16, 32, 64, bits)
-        ],
-        ("The logarithm is taken of all indices together; it belongs to each of them.", ""): [
-            raw / math.log2(h * w * k)
-        ],
-    }
-    for (message, hint), candidates in values.items():
-        if any(close(got, candidate, 1e-4) for candidate in candidates):
-            raise Mistake(message, hint)
+def _message(shape: tuple[int, ...], latent: tuple[int, ...], K: int, bits: int = 8) -> tuple[_Message]:
+    numbers = math.prod(shape)
+    return (_Message(shape, latent, K, bits, numbers * bits, latent[1] * latent[2], math.log2(K), numbers),)
+
+
+def _ratio(shape: tuple[int, ...], latent: tuple[int, ...], K: int, bits: int = 8) -> float:
+    (c,) = _message(shape, latent, K, bits)
+    return c.raw / (c.places * c.each)
+
+
+compression_ratio = Task(
+    _ratio,
+    name="compression_ratio",
+    points=1,
+    narrow=1e-4,
+    otherwise=lambda got, shape, latent, K, bits=8: (
+        f"For a picture {shape}, a latent {latent}, K = {K} and {bits} bits the ratio is not {got:.4g}."
+    ),
+    hint="Bits of the picture: all its numbers. Bits of the message: one index at each place.",
+)
+
+
+@compression_ratio.inputs
+def _pictures() -> Iterator[tuple]:
+    yield (3, 40, 24), (11, 5, 6), 600
+    yield (3, 32, 48), (64, 8, 12), 512, 12
+    yield (1, 28, 36), (7, 14, 9), 100, 8
+    yield (4, 20, 30), (1, 4, 3), 2, 16
+    yield (3, 256, 200), (5, 1, 1), 3, 8
+    yield (1, 4, 6), (2, 16, 24), 2**40, 1  # larger than the picture
+
+
+compression_ratio.mistakes(
+    {
+        "You count D numbers at each place, but no code is sent.\nOnly the index is sent; the receiver looks the D "
+        "numbers up.": (
+            *(lambda c, per=per: c.raw / (c.places * c.latent[0] * per) for per in (32, 64, 16, 8, 1)),
+            lambda c: c.raw / (c.places * c.latent[0] * c.each),
+            lambda c: c.numbers / (c.places * c.latent[0]),
+        ),
+        "You leave out the channels of the picture: each pixel has C numbers.": lambda c: (
+            c.raw / c.shape[0] / (c.places * c.each)
+        ),
+        "You measure the indices in nats; the picture is measured in bits.\nWhich base has the logarithm?": lambda c: (
+            c.raw / (c.places * math.log(c.K))
+        ),
+        "The logarithm has base 10; bits need base 2.": lambda c: c.raw / (c.places * math.log10(c.K)),
+        "You take K bits for an index; how many bits tell K numbers apart?": lambda c: c.raw / (c.places * c.K),
+        "You round the bits of an index; several indices can share theirs.\nLeave the logarithm as it is.": (
+            lambda c: c.raw / (c.places * math.ceil(c.each)),
+            lambda c: c.raw / (c.places * math.floor(c.each)),
+            lambda c: c.raw / (c.places * c.K.bit_length()),
+        ),
+        "You divide numbers by indices; compare the bits they take.\nAn index has log2 K bits.": (
+            lambda c: c.numbers / c.places,
+            lambda c: c.raw / c.places,
+        ),
+        "You count the bits of the integers in memory (32 or 64); an index below K needs fewer.": tuple(
+            lambda c, per=per: c.raw / (c.places * per) for per in (16, 32, 64)
+        ),
+        "The numbers of the raw picture have bits, too.\nThe default is 8.": lambda c: c.numbers / (c.places * c.each),
+        "The number of bits is always 8, whatever bits says.": lambda c: 8 * c.numbers / (c.places * c.each),
+        "This is the inverse: how large the message is compared with the picture.": (
+            lambda c: c.places * c.each / c.raw,
+            lambda c: 100 * c.places * c.each / c.raw,
+        ),
+        "This is the share of bits that is saved; how many times fewer bits are there?": (
+            lambda c: 1 - c.places * c.each / c.raw,
+            lambda c: 100 * (1 - c.places * c.each / c.raw),
+        ),
+        "These are bits; how many times fewer are there than in the picture?": (
+            lambda c: c.places * c.each,
+            lambda c: c.places * c.each / (c.shape[1] * c.shape[2]),
+        ),
+        "You compare areas; compare the bits.\nWhat does a pixel cost, and what does an index?": lambda c: (
+            c.shape[1] * c.shape[2] / c.places
+        ),
+        "You count one index for the whole picture; there is one at each of h·w places.": lambda c: c.raw / c.each,
+        "You take the wrong two axes of the latent: it is (D, h, w), and the places are h·w.": (
+            lambda c: c.raw / (c.latent[0] * c.latent[1] * c.each),
+            lambda c: c.raw / (c.latent[0] * c.latent[2] * c.each),
+        ),
+        "You count the places along one side only; there are h·w.": (
+            lambda c: c.raw / (c.latent[1] * c.each),
+            lambda c: c.raw / (c.latent[2] * c.each),
+        ),
+        "You count the codebook; it is shared by many pictures and left out here.": tuple(
+            lambda c, per=per: c.raw / (c.places * c.each + c.K * c.latent[0] * per) for per in (1, 8, 16, 32, 64)
+        ),
+        "The logarithm is taken of all indices together; it belongs to each of them.": lambda c: (
+            c.raw / math.log2(c.places * c.K)
+        ),
+    },
+    of=_message,
+)
+
+
+@compression_ratio.unless
+def _rounded(got: float, *arguments: Any) -> None:
+    right = _ratio(*arguments)
     if got == math.floor(right) or any(got == round(right, digits) for digits in range(3)):
         raise Mistake("The ratio is rounded.", "Divide with /, and do not round.")
-    raise Mistake(
-        f"For a picture {shape}, a latent {latent}, K = {k} and {bits} bits the ratio is not {got:.4g}.",
-        "Bits of the picture: all its numbers. Bits of the message: one index at each place.",
-    )

@@ -4,9 +4,10 @@ import copy
 import itertools
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from vqvae_course.checks.answer import Answer, Mistake, kind, recognise, worth_half
 from vqvae_course.checks.report import exercise
+from vqvae_course.checks.task import Task, agree
 from vqvae_course.quantize import Quantized, VectorQuantizer
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
 
@@ -25,14 +27,14 @@ from vqvae_course.vqvae import VQVAE, VQVAEConfig
 def straight_through(answer: Answer) -> None:
     """Judge ``straight_through(z_e, e_k)`` by its value and by both of its Jacobians."""
     far = 1000.0  # z_e far from the origin: rounding is of the size of its last digit, and that is fine
-    for shape, dtype, offset in (
-        ((2, 3, 4, 6), torch.float32, 0.0),
-        ((7,), torch.float64, 0.0),
-        ((1, 5), torch.float32, far),
+    for shape, dtype, offset, slope in (
+        ((2, 3, 4, 6), torch.float32, 0.0, 1),
+        ((7,), torch.float64, 0.0, 1000),  # steeper than anybody would clip gradients to
+        ((1, 5), torch.float32, far, 0.001),
     ):
         z_e = (torch.randn(shape, dtype=dtype) + offset).requires_grad_()
         e_k = torch.randn(shape, dtype=dtype).requires_grad_()
-        _judge_estimator(answer, z_e, e_k)
+        _judge_estimator(answer, z_e, e_k, slope)
     swapped = torch.randn(3, 5, 2, 4).movedim(1, -1)  # not contiguous, as a feature map laid out for the quantizer
     _judge_estimator(answer, swapped.requires_grad_(), torch.randn(3, 2, 4, 5))  # codes that need no gradient: EMA
     with torch.no_grad():
@@ -84,7 +86,7 @@ def _gradients(value: Tensor, z_e: Tensor, e_k: Tensor, upstream: Tensor | None)
     return tuple(next(found) if tensor.requires_grad else None for tensor in (z_e, e_k))
 
 
-def _judge_estimator(answer: Answer, z_e: Tensor, e_k: Tensor) -> None:
+def _judge_estimator(answer: Answer, z_e: Tensor, e_k: Tensor, slope: float = 1) -> None:
     value = _judge_value(answer, z_e, e_k)
     if not value.requires_grad:
         raise Mistake(
@@ -92,7 +94,7 @@ def _judge_estimator(answer: Answer, z_e: Tensor, e_k: Tensor) -> None:
             "learn.",
             "Only the difference may be a constant. Look for a detach() around too much, no_grad, .data or NumPy.",
         )
-    upstream = torch.randn_like(value)
+    upstream = slope * torch.randn_like(value)
     to_latents, to_codes = _gradients(value, z_e, e_k, upstream)
     deaf = to_latents is None or not to_latents.any()
     heard = to_codes is not None and bool(to_codes.any())
@@ -130,7 +132,7 @@ def _judge_estimator(answer: Answer, z_e: Tensor, e_k: Tensor) -> None:
 
 def _judge_jacobian(to_latents: Tensor, upstream: Tensor, codes_learn: bool) -> None:
     factor = float((to_latents * upstream).sum() / upstream.square().sum())
-    if not torch.allclose(to_latents, factor * upstream, rtol=1e-4, atol=1e-5):
+    if not agree(to_latents, factor * upstream, 1e-4):
         raise Mistake(
             "The gradient that reaches z_e is not the one that arrives at z_q: entries are scaled, mixed or lost.",
             "The derivative of each entry of z_q with respect to the same entry of z_e has to be 1.",
@@ -175,8 +177,8 @@ def RoundSTE(answer: Answer) -> None:
     if not torch.allclose(distance, torch.full((7,), 0.125)):
         raise Mistake("A number halfway between two multiples of the step is not sent to one of the two.")
     with worth_half():
-        for x, step in cases:
-            _judge_backward(function, x.requires_grad_(), step)
+        for (x, step), slope in zip(cases, (1, 1000, 0.001, 1), strict=True):
+            _judge_backward(function, x.requires_grad_(), step, slope)
 
 
 def _judge_rounding(apply: Answer, x: Tensor, step: float, right: Tensor) -> None:
@@ -228,8 +230,8 @@ def _judge_rounding(apply: Answer, x: Tensor, step: float, right: Tensor) -> Non
     raise Mistake("The forward pass does not return the nearest multiple of the step.", hint)
 
 
-def _judge_backward(function: type, x: Tensor, step: float) -> None:
-    upstream = torch.randn_like(x)
+def _judge_backward(function: type, x: Tensor, step: float, slope: float) -> None:
+    upstream = slope * torch.randn_like(x)
 
     def through(x: Tensor, step: float, upstream: Tensor) -> Tensor:
         value = function.apply(x, step)
@@ -244,7 +246,7 @@ def _judge_backward(function: type, x: Tensor, step: float) -> None:
         return gradient
 
     gradient = Answer(through).tensor(x, step, upstream, shape=tuple(x.shape))
-    if torch.allclose(gradient, upstream, rtol=1e-5, atol=1e-6):
+    if agree(gradient, upstream, 1e-5):
         return
     value, hint = (x / step).round() * step, "backward returns what it is given."
     recognise(
@@ -373,7 +375,7 @@ def _judge_codebook_gradient(answer: Answer, model: VQVAE, x: Tensor) -> None:
     modes = [module.training for module in model.modules()]
     got = Answer(_explaining_none(answer.function)).tensor(model, x, shape=tuple(codebook.shape)).detach()
     got = got.to(right.dtype)
-    if not torch.allclose(got, right, rtol=1e-3, atol=1e-6):
+    if not agree(got, right, 1e-3, zero=1e-7):
         _explain_codebook_gradient(got, right, model, x, old["quantizer.codebook"][1])
     if any(not torch.equal(p, old[name][0]) for name, p in model.named_parameters()):
         raise Mistake("The gradient is right, but your function changes the weights of the model.")
@@ -496,42 +498,43 @@ def _explain_codebook_gradient(got: Tensor, right: Tensor, model: VQVAE, x: Tens
 MOST = 100  # updates within which the code changes
 
 
-@exercise(points=2)
-def steps_to_switch(answer: Answer) -> None:
-    """Judge ``steps_to_switch(z_e, gradient, codebook, lr)`` on latents in one, two and five dimensions."""
+def _otherwise(got: float, *case: Any) -> str:
+    k, d = case[2].shape
+    when = "earlier" if got > _switch(*case) else "later"
+    return f"With {k} codes of length {d} your count is {got:g}; the code changes {when}."
+
+
+steps_to_switch = Task(
+    lambda z_e, gradient, codebook, lr: _switch(z_e, gradient, codebook, lr),
+    name="steps_to_switch",
+    points=2,
+    zero=0.4,
+    otherwise=_otherwise,
+    hint="Each update replaces z by z - lr * gradient. Which code is nearest by distance, after each of them?",
+)
+
+
+@steps_to_switch.inputs
+def _latents() -> Iterator[tuple[Tensor, Tensor, Tensor, float]]:
     sizes = ((4, 2, torch.float32), (7, 1, torch.float64), (9, 5, torch.float32), (6, 2, torch.float32))
-    _judge_counts(answer, [_crossing(*size) for size in sizes])
-    # Later, since here a walk uphill never ends.
-    _judge_counts(answer, [_crossing(2, 3, torch.float32), *(_late_crossing(d) for d in (1, 4))])
+    yield from (_crossing(*size) for size in sizes)
+    z_e, gradient, codebook, lr = _crossing(5, 3, torch.float32)
+    yield 1000 * z_e, 1000 * gradient, 1000 * codebook, lr
+    yield 0.001 * z_e, 0.001 * gradient, 0.001 * codebook, lr
+    yield _crossing(2, 3, torch.float32)  # later, since here a walk uphill never ends
+    yield from (_late_crossing(d) for d in (1, 4))
 
 
-def _judge_counts(answer: Answer, cases: list[tuple[Tensor, Tensor, Tensor, float]]) -> None:
-    given = []
-    for case in cases:
-        got = answer.number(*case)
-        if got != round(got):
-            raise Mistake(
-                f"{got:.4g} came back; updates are whole numbers.",
-                "After which whole number of them is the other code nearer for the first time?",
-            )
-        given.append(round(got))
-    if given == [_switch(*case) for case in cases]:
-        return
-    for message, rule in _WRONG_COUNTS.items():
-        if all(rule(*case) == got for case, got in zip(cases, given, strict=True)):
-            raise Mistake(message, "Each update replaces z by z - lr * gradient. Count them; look after each.")
-    if min(given) < 1:
+@steps_to_switch.unless
+def _no_count(got: float, *case: Any) -> None:
+    if got != round(got):
         raise Mistake(
-            f"{min(given)} updates: at the start the nearest code is the first one, so it takes at least one."
+            f"{got:.4g} came back; updates are whole numbers.",
+            "After which whole number of them is the other code nearer for the first time?",
         )
-    case, got = next((case, got) for case, got in zip(cases, given, strict=True) if got != _switch(*case))
-    codebook = case[2]
-    late = got > _switch(*case)
-    raise Mistake(
-        f"With {len(codebook)} codes of length {codebook.shape[1]} your count is {got}; the code changes "
-        f"{'earlier' if late else 'later'}.",
-        "Each update replaces z by z - lr * gradient. Which code is nearest by distance, after each of them?",
-    )
+    if got < 1:
+        raise Mistake(f"{got:g} updates: at the start the nearest code is the first one, so it takes at least one.")
+    raise Mistake(steps_to_switch.otherwise(got, *case), steps_to_switch.hint)  # one small number proves no mistake
 
 
 def _nearest(z: Tensor, codebook: Tensor) -> int:
@@ -581,36 +584,42 @@ def _gap(z: Tensor, codebook: Tensor) -> float:
     return next_one - near
 
 
-def _by_product(z_e: Tensor, gradient: Tensor, codebook: Tensor, lr: float) -> int | None:
+def _by_product(z_e: Tensor, gradient: Tensor, codebook: Tensor, lr: float) -> int:
     first = int((codebook @ z_e).argmax())
     path = (z_e - n * lr * gradient for n in range(1, MOST + 1))
-    return next((n for n, z in enumerate(path, start=1) if int((codebook @ z).argmax()) != first), None)
+    return next((n for n, z in enumerate(path, start=1) if int((codebook @ z).argmax()) != first), MOST + 1)
 
 
-# What learners compute in place of the answer, and what to say of it.
-_WRONG_COUNTS: dict[str, Callable[..., int | None]] = {
-    "Your count is one too small: after that many updates the code is still the old one.": (
-        lambda *case: _switch(*case) - 1
-    ),
-    "Your count is one too large: the code has changed one update earlier.": lambda *case: _switch(*case) + 1,
-    "You move along the gradient, uphill; gradient descent moves against it.": lambda *case: _switch(*case, sign=1.0),
-    "You leave out the learning rate: each update moves the latent by lr times the gradient.": (
-        lambda z, g, codebook, lr: _switch(z, g, codebook, 1.0)
-    ),
-    "You divide by the learning rate; each update moves the latent by lr times the gradient.": (
-        lambda z, g, codebook, lr: _switch(z, g, codebook, 1 / lr)
-    ),
-    "You use the direction of the gradient only; its length counts as well.": (
-        lambda z, g, codebook, lr: _switch(z, g / g.norm(), codebook, lr)
-    ),
-    "You start from the code; it is the latent that moves.": (
-        lambda z, g, codebook, lr: _switch(codebook[_nearest(z, codebook)], g, codebook, lr)
-    ),
-    "You take the code with the largest inner product for the nearest one.": _by_product,
-    "You return the number of the code that is reached, not the number of updates.": (
-        lambda z, g, codebook, lr: _nearest(z - _switch(z, g, codebook, lr) * lr * g, codebook)
-    ),
-}
+_WALK = "\nEach update replaces z by z - lr * gradient. Count them; look after each."
+steps_to_switch.mistakes(
+    {
+        "Your count is one too small: after that many updates the code is still the old one." + _WALK: (
+            lambda *case: _switch(*case) - 1
+        ),
+        "Your count is one too large: the code has changed one update earlier." + _WALK: lambda *case: (
+            _switch(*case) + 1
+        ),
+        "You move along the gradient, uphill; gradient descent moves against it." + _WALK: lambda *case: _switch(
+            *case, sign=1.0
+        ),
+        "You leave out the learning rate: each update moves the latent by lr times the gradient." + _WALK: (
+            lambda z, g, codebook, lr: _switch(z, g, codebook, 1.0)
+        ),
+        "You divide by the learning rate; each update moves the latent by lr times the gradient." + _WALK: (
+            lambda z, g, codebook, lr: _switch(z, g, codebook, 1 / lr)
+        ),
+        "You use the direction of the gradient only; its length counts as well." + _WALK: (
+            lambda z, g, codebook, lr: _switch(z, g / g.norm(), codebook, lr)
+        ),
+        "You start from the code; it is the latent that moves." + _WALK: (
+            lambda z, g, codebook, lr: _switch(codebook[_nearest(z, codebook)], g, codebook, lr)
+        ),
+        "You take the code with the largest inner product for the nearest one." + _WALK: _by_product,
+        "You return the number of the code that is reached, not the number of updates." + _WALK: (
+            lambda z, g, codebook, lr: _nearest(z - _switch(z, g, codebook, lr) * lr * g, codebook)
+        ),
+    }
+)
 
 
 # ste_bias

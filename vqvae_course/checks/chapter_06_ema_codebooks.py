@@ -1,6 +1,7 @@
 """Checks of notebook 06: running sums, smoothing, memory and batch size, debiasing, starts, the EMA layer."""
 
 import copy
+import inspect
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -577,6 +578,15 @@ def EMAQuantizer(answer: Answer) -> None:
         _judge_later_updates(layer, start, first, indices, later, decay, eps)
         _judge_eval(layer, torch.randn(shape))
         _judge_reload(answer, options, layer, torch.randn(shape) - 1)
+    _judge_defaults(answer)
+
+
+def _judge_defaults(answer: Answer) -> None:
+    """Judge the defaults as far as there are any."""
+    parameters = list(inspect.signature(answer.function).parameters.values())[2:]
+    for parameter, (name, wanted) in zip(parameters, (("beta", 0.25), ("decay", 0.99), ("eps", 1e-5)), strict=False):
+        if isinstance(parameter.default, float | int) and parameter.default != wanted:
+            raise Mistake(f"By default {name} is {parameter.default}; {wanted} is asked for.", "See the stub.")
 
 
 def _judge_codes(layer: nn.Module, num_codes: int, shape: tuple[int, ...]) -> None:
