@@ -49,6 +49,54 @@ EQUIVALENT: dict[str, dict[str, tuple[str, ...]]] = {
             "1 -> 0 (2)",
         ),
     },
+    "data_variance": {
+        "dividing integers by 255 gives floats": ("images.double() -> images",),
+        SQUARED: ("pixels - pixels.mean() -> pixels.mean() - pixels",),
+    },
+    "normalized_mse": {SQUARED: ("x_hat - x -> x - x_hat",)},
+    "ema_update": {
+        "whole numbers become floats in the product": (
+            "torch.bincount(indices, minlength=len(count)).to(count) -> torch.bincount(indices, minlength=len(count))",
+        ),
+    },
+    "debiased_ema": {
+        "a count of updates may be a float": ("torch.zeros((), dtype=torch.int64) -> torch.zeros(())",),
+        "whether the 0 before the first update is a copy is left open": ("self.hidden.clone() -> self.hidden",),
+    },
+    "codebook_after_first_step": {"a sum of 0 stays 0, whatever it is divided by": ("0 -> 1", "0 -> -1")},
+    "EMAQuantizer": {
+        SYMMETRIC: ("F.mse_loss(z_e, e_k) -> F.mse_loss(e_k, z_e)",),
+        "the codebook loss is 0 either way": ("0 * loss -> 0 / loss", "0 * loss -> 0"),
+        "only the shape of this channel is used": ("0 -> 1 (3)", "0 -> -1 (3)"),
+    },
+    "perplexity": {
+        "dividing whole numbers gives floats": (
+            "torch.bincount(indices.flatten(), minlength=num_codes).double() -> "
+            "torch.bincount(indices.flatten(), minlength=num_codes)",
+        ),
+        "counts of 0 are left out in the end": (
+            "torch.bincount(indices.flatten(), minlength=num_codes) -> torch.bincount(indices.flatten())",
+        ),
+    },
+    "codebook_usage": {
+        "ones can be added up in floats, too": ("torch.zeros(num_codes, dtype=torch.bool) -> torch.zeros(num_codes)",)
+    },
+    "seed_probabilities": {
+        "a factor cancels in the shares": (
+            "(z[:, None] - seeds).square().sum(dim=2) -> (z[:, None] - seeds).square().mean(dim=2)",
+        ),
+        SQUARED: ("z[:, None] - seeds -> seeds - z[:, None]",),
+    },
+    "kmeans_init": {
+        "a factor cancels in the shares": (
+            "(z - z[chosen[0]]).square().sum(dim=1) -> (z - z[chosen[0]]).square().mean(dim=1)",
+            "(z - z[chosen[-1]]).square().sum(dim=1) -> (z - z[chosen[-1]]).square().mean(dim=1)",
+        ),
+        SQUARED: ("z - z[chosen[0]] -> z[chosen[0]] - z", "z - z[chosen[-1]] -> z[chosen[-1]] - z"),
+        SYMMETRIC: ("torch.minimum(squared, newest) -> torch.minimum(newest, squared)",),
+        "there is one seed yet": ("chosen[0] -> chosen", "0 -> -1"),
+    },
+    "restart_dead_codes": {SYMMETRIC: ("max(1.0, min_count) -> max(min_count, 1.0)",)},
     "joint_nats": {
         "0 and -0 are equal": ("0.0 -> -0.0",),
         STRICT: ("zip(logits, indices, strict=True) -> zip(logits, indices)", "True -> False"),

@@ -57,7 +57,7 @@ def product_of_powers(indices, num_codes):
     return math.prod((n / count) ** (count / n) for count in Counter(indices.flatten().tolist()).values())
 
 
-@answers.reject("perplexity", "logarithm of zero")
+@answers.reject("perplexity", "0 · log 0 is not a number")
 def zero_times_log_zero(indices, num_codes):
     share = shares(indices, num_codes)
     return (-(share * share.log()).sum()).exp()

@@ -225,8 +225,19 @@ def _counts() -> Iterator[tuple[Tensor, float]]:
         yield count, eps
 
 
+def _scaled(raised: Tensor, count: Tensor) -> Tensor:
+    return raised / raised.sum() * count.sum()
+
+
 laplace_smooth.mistakes(
     {
+        "eps is given to the codes with a count of 0 alone; every code is given it.": lambda c, eps: _scaled(
+            torch.where(c > 0, c, c + eps), c
+        ),
+        "eps is a floor for the counts in your function; it is added to every count.": lambda c, eps: _scaled(
+            c.clamp(min=eps), c
+        ),
+        "The codes share one eps; each is given a whole one.": lambda c, eps: _scaled(c + eps / len(c), c),
         _TOTAL + "\nEvery code got eps more. What factor takes that back?": lambda c, eps: c + eps,
         "These are probabilities, they sum to 1; counts are asked for.\nWhat turns a share into a "
         "count?": lambda c, eps: (c + eps) / (c + eps).sum(),
@@ -324,6 +335,7 @@ def debiased_ema(answer: Answer) -> None:
         (0.35, (), 1000, 5),
         (0.0, (2,), 1, 3),
         (0.999, (4,), 0.001, 14),
+        (0.9, (), 1, 130),  # more updates than a byte can count
     ):
         average = _module(answer, decay, shape)
         if float(_read(average, shape).abs().max()) != 0:

@@ -35,6 +35,7 @@ def _index_sets() -> Iterator[tuple[Tensor, int]]:
     yield torch.zeros(3, 2, 4, dtype=torch.int64), 1
     yield from ((torch.tensor([index]), 6) for index in (4, 0, 5))
     yield torch.arange(40).repeat(3).view(2, 6, 10), 40
+    yield torch.arange(300).view(3, 10, 10), 300  # more than a byte can tell apart
 
 
 def _uneven_indices(shape: tuple[int, ...], used: int) -> Tensor:
@@ -71,6 +72,9 @@ _LOG2, _LOG10 = math.log(2), math.log(10)
 
 perplexity.mistakes(
     {
+        "Your indices are bytes: from 256 on they begin with 0 again.": lambda i, n, p, H, K: metrics.perplexity(
+            i % 256, 256
+        ),
         "This is the entropy; the perplexity is its exponential.\nWhich number of equal shares has it?": (
             lambda i, n, p, H, K: H,
             lambda i, n, p, H, K: H / _LOG2,
@@ -144,7 +148,11 @@ perplexity.mistakes(
 @perplexity.unless
 def _out_of_range(got: float, indices: Tensor, num_codes: int) -> None:
     if not math.isfinite(got):
-        raise Mistake(f"Your function returns {got}.", "Is there a division by zero, or the logarithm of zero?")
+        raise Mistake(
+            f"Your function returns {got}: 0 · log 0 is not a number in floating point. A code that does not occur "
+            "contributes nothing.",
+            "Leave the zeros out of the sum.",
+        )
     if got < 1e-6:
         raise Mistake(
             f"Your result is {got:.3g}; a perplexity is at least 1.",
@@ -184,6 +192,9 @@ codebook_usage = Task(
 def _streams() -> Iterator[tuple[list[Tensor], int]]:
     for first, last in ((1, 29), (0, 30), (0, 29), (1, 30)):
         yield _overlapping_batches(first, last), 31
+    first, *others = _overlapping_batches(0, 30)
+    yield [first, first, *others], 31  # a batch that brings nothing new
+    yield [torch.arange(300).view(3, 10, 10)], 300  # more than a byte can tell apart
     yield [], 31
     yield [torch.zeros(2, 3, dtype=torch.int64)] * 2, 1
     yield [torch.tensor([5])], 6
@@ -214,6 +225,15 @@ def _used(counts: Tensor) -> float:
     return float((counts.sum(dim=0) > 0).sum())
 
 
+def _until_nothing_new(each: list[int], counts: Tensor, indices: Tensor, K: int) -> int:
+    seen = torch.zeros(K, dtype=torch.bool)
+    for batch in counts:
+        if not bool((batch > 0)[~seen].any()):
+            break
+        seen |= batch > 0
+    return int(seen.sum())
+
+
 codebook_usage.mistakes(
     {
         "This is the share of the codebook that is used; the number of codes is asked for.": lambda each, n, i, K: (
@@ -221,9 +241,9 @@ codebook_usage.mistakes(
         ),
         "You count the codes of the last batch only: what the batches before used is forgotten."
         f"\n{_UNION}": lambda each, n, i, K: each[-1],
-        "You count the codes of the first batch only.\nIs there a return inside the loop?": lambda each, n, i, K: each[
-            0
-        ],
+        "You count the codes of the first batch only.\nIs there a return inside the loop?": (
+            lambda each, n, i, K: each[0]
+        ),
         f"You leave out the last batch.\n{_UNION}": lambda each, n, i, K: _used(n[:-1]),
         "You add up the batches' numbers, so a code that appears in two batches counts twice."
         f"\n{_UNION}": lambda each, n, i, K: sum(each),
@@ -244,6 +264,8 @@ codebook_usage.mistakes(
         "This is the perplexity; every code that appears counts as 1.": lambda each, n, i, K: metrics.perplexity(i, K),
         "A code that was chosen once is used, too.": lambda each, n, i, K: (n.sum(dim=0) > 1).sum(),
         "You answer K, whatever was used.": lambda each, n, i, K: K,
+        "You stop at a batch that brings nothing new; the next one may.": _until_nothing_new,
+        "Your indices are bytes: from 256 on they begin with 0 again.": lambda each, n, i, K: len((i % 256).unique()),
         "Index 0 is a code like any other; you leave it out.": lambda each, n, i, K: _used(n[:, 1:]),
         "Index K - 1 is a code like any other; you leave it out.": lambda each, n, i, K: _used(n[:, :-1]),
     },
@@ -406,18 +428,28 @@ def kmeans_init(answer: Answer) -> None:
     _judge_seeds(answer)
     _judge_use_of_the_generator(answer)
     _judge_groups(answer)
-    for centre in (0, 10_000):
+    _judge_equal_latents(answer)
+    _judge_too_few(answer)
+    for where, centre, spread, hint in (
+        (
+            "Far from the origin, with latents near 10000",
+            10_000.0,
+            1.0,
+            "Rounding: ||z||² − 2 z·s + ||s||², which torch.cdist computes for many latents, takes large numbers from "
+            "each other. Subtract first, then square.",
+        ),
+        (
+            "With latents near 0.00001",
+            0.0,
+            1e-5,
+            "What is a small number beside squared distances of 1e-10? A latent that is a seed has the distance 0.",
+        ),
+    ):
         try:
-            _judge_equal_latents(answer, centre)
-            _judge_too_few(answer, centre)
+            _judge_equal_latents(answer, centre, spread)
+            _judge_too_few(answer, centre, spread)
         except Mistake as mistake:
-            if not centre:
-                raise
-            raise Mistake(
-                f"Far from the origin, with latents near {centre}: {mistake.message}",
-                "Rounding: ||z||² − 2 z·s + ||s||², which torch.cdist computes for many latents, takes large numbers "
-                "from each other. Subtract first, then square.",
-            ) from mistake
+            raise Mistake(f"{where}: {mistake.message}", hint) from mistake
     _judge_first_seed(answer)
     _judge_stray_latent(answer)
 
@@ -506,9 +538,9 @@ def _judge_groups(answer: Answer) -> None:
         )
 
 
-def _judge_equal_latents(answer: Answer, centre: float) -> None:
+def _judge_equal_latents(answer: Answer, centre: float = 0.0, spread: float = 1.0) -> None:
     """Most positions of a digit are one background latent: equal rows must not become several codes."""
-    distinct = centre + torch.randn(6, 2)
+    distinct = centre + spread * torch.randn(6, 2)
     z = torch.cat([distinct[:1].expand(30, -1), distinct.repeat(3, 1)])[torch.randperm(48)]
     for num_codes in (4, 6):
         for _ in range(4):
@@ -527,8 +559,8 @@ def _judge_equal_latents(answer: Answer, centre: float) -> None:
                 )
 
 
-def _judge_too_few(answer: Answer, centre: float) -> None:
-    few = centre + torch.randn(4, 3)
+def _judge_too_few(answer: Answer, centre: float = 0.0, spread: float = 1.0) -> None:
+    few = centre + spread * torch.randn(4, 3)
     for z, what in ((few, "4 latents"), (few.repeat(5, 1), "20 latents of which 4 are distinct")):
         try:
             answer(z, 5, _generator())
