@@ -191,9 +191,9 @@ def made_from(path: Path, numbers: list[str] | None, options: Assign) -> tuple["
 def extras_of(path: Path) -> list["Extra"]:
     """Return the exercises of the second bank for a notebook."""
     from vqvae_course.assignments.convert import Extra
-    from vqvae_course.checks import bank
+    from vqvae_course.checks.bank import BANK
     from vqvae_course.checks.report import EXERCISES
 
-    module = getattr(bank, path.stem.split("_", 1)[1])
-    (name,) = [one.name for one in EXERCISES.values() if one.judge.__module__ == module.__name__]
+    module = BANK[path.stem.split("_", 1)[1]]
+    (name,) = [one.name for one in EXERCISES.values() if one.module == module.__name__]
     return [Extra(name, module.TITLE, module.TASK, module.STUB, module.QUESTION, module.RUBRIC, module.WRITTEN_POINTS)]
