@@ -3,7 +3,6 @@
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -126,21 +125,11 @@ def _times_something(got: float, height: int, width: int, codes: int) -> None:
 Layers = list[tuple[int, int]]
 
 
-@contextmanager
-def _list_kept(layers: Layers) -> Iterator[None]:
-    before = list(layers)
-    yield
-    if layers != before:
-        layers[:] = before
-        raise Mistake("Your function changes the list it was given; whoever called it still needs it.")
-
-
 receptive_field = Task(
     encdec.receptive_field,
     points=1,
     tolerance=1e-6,
     later=4,  # a match by chance is common between integers, on five chains it is not
-    around=_list_kept,
     otherwise="For some layers your result is wrong.",
 )
 
