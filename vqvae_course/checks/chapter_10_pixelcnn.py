@@ -681,7 +681,7 @@ def _convolutions() -> Iterator[tuple[Tensor, Tensor, str]]:
         x, weight = torch.randn(batch, inward, height, width) + 0.5, torch.randn(outward, inward, size, size)
         if hidden is not None:
             weight.masked_fill_(~reference.causal_mask(size, letter), hidden)
-        yield x.requires_grad_(), weight.requires_grad_(), letter
+        yield x.requires_grad_(size == 3), weight.requires_grad_(size == 3), letter
 
 
 def _kept(of: Callable[[Kernel], Tensor]) -> Callable[[Tensor, Tensor, str], Tensor]:
