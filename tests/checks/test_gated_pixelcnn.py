@@ -791,6 +791,11 @@ def both_loops_over_the_height(prior, shape, labels=None, temperature=1.0, gener
     return indices
 
 
+@answers.reject("sample", "where no temperature is given")
+def another_default(prior, shape, labels=None, temperature=0.5, generator=None):
+    return by_loop(prior, shape, labels, temperature, generator)
+
+
 @answers.reject("sample", "At row 0, column 1, and not before: The temperature changes nothing")
 def temperature_at_the_first_place_only(prior, shape, labels=None, temperature=1.0, generator=None):
     indices = torch.zeros(shape, dtype=torch.int64)

@@ -933,6 +933,8 @@ def _judge_generators(answer: Answer) -> None:
     run(generator)
     if torch.equal(first, run(generator)):
         raise Mistake("A generator that has gone on gives the same samples again: it is seeded anew inside.")
+    plain = _share(_drawn(answer, prior, (MANY, 1, 1)))  # with nothing but the shape
+    _refuse_share(plain, P, {}, 1.0, "one position, where no temperature is given and 1 is the default,")
     if torch.equal(run(None), run(None)):
         raise Mistake("Without a generator every call gives the same samples; torch's global one is to be used.")
 
