@@ -145,7 +145,7 @@ def starts_from_the_first_kernel(layers):
     return field
 
 
-@answers.reject("receptive_field", "changes the list")
+@answers.reject("receptive_field", "changes the length of the list")
 def pops(layers):
     field = 1
     while layers:

@@ -445,7 +445,7 @@ def roots_for_logarithms(shape, levels, bits=8):
     return math.prod(shape) * bits / sum(h * w * math.sqrt(k) for h, w, k in levels)
 
 
-@answers.reject("hierarchy_ratio", "changes the list")
+@answers.reject("hierarchy_ratio", "changes the length of the list")
 def pops(shape, levels, bits=8):
     total = 0
     while levels:
