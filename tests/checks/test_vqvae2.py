@@ -675,7 +675,7 @@ def reversed_answer(decode, maps, num_codes):
     return int(np.argmin(reach(decode, maps, num_codes, extent)))
 
 
-@answers.reject("which_level", "maps you were given are no longer")
+@answers.reject("which_level", "changes its argument number 2 in place")
 def in_place(decode, maps, num_codes):
     before, scores = decode(maps), []
     for level in (0, 1):

@@ -527,7 +527,7 @@ def _run(module: nn.Module, x: Tensor) -> Outcome:
     """Call a module on a copy, which is no leaf, so that in-place operations raise no error of their own."""
     given = x.clone()
     try:
-        y = Answer(lambda box: module(box[0])).tensor([given], shape=tuple(x.shape))
+        y = Answer(lambda box: module(box[0])).tensor((given,), shape=tuple(x.shape))
     except Mistake as mistake:
         if "must match the size of tensor" in mistake.message:
             raise Mistake(
