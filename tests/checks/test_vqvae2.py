@@ -722,6 +722,17 @@ def tolerance_too_small(decode, maps, num_codes):
     return int(np.argmax(reach(decode, maps, num_codes, lambda moved: (moved > 1e-7).double().mean())))
 
 
+@answers.reject("which_level", "you name the wrong map")
+def brighter_pixels_only(decode, maps, num_codes):
+    before, scores = decode(maps), [[], []]
+    for level, one in enumerate(maps):
+        for place in range(one[0].numel()):
+            changed = [m.clone() for m in maps]
+            changed[level].flatten(1)[:, place] = (one.flatten(1)[:, place] + 1) % num_codes
+            scores[level].append(float((decode(changed) - before > 1e-4).double().mean()))
+    return int(np.mean(scores[1]) > np.mean(scores[0]))
+
+
 @answers.reject("which_level", "add up over all places")
 def sums_over_places(decode, maps, num_codes):
     return int(np.argmax(reach(decode, maps, num_codes, extent, sum)))

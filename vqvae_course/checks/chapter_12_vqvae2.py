@@ -740,7 +740,8 @@ class _Fake:
 
     If it is ``quiet``, two of five images ignore their top, and both maps begin with a code that has a twin. If it
     ``rounds``, every change moves every pixel by what a rounding error would. A ``core`` is what a code of the top adds
-    to a few pixels in the middle of its patch; ``overlap`` says how many tiles wide a patch of the bottom is.
+    to a few pixels in the middle of its patch; ``overlap`` says how many tiles wide a patch of the bottom is. If it
+    ``falls``, any other code of the top makes pixels darker, and any other of the bottom makes them brighter.
     """
 
     def __init__(
@@ -753,6 +754,7 @@ class _Fake:
         rounds: bool = True,
         core: float = 0.0,
         overlap: float = 1.0,
+        falls: bool = False,
     ):
         self.first, self.shapes = first, list(shapes)  # first: the position of the top in the list
         self.codes, self.size = 5, 24
@@ -760,6 +762,9 @@ class _Fake:
         self.quiet, self.rounds, self.core, self.overlap = quiet, rounds, core, overlap
         self.tables = [torch.rand(self.codes).double() + torch.arange(self.codes) * 1.5 for _ in range(2)]
         self.original = [torch.randint(2 if quiet else 1, self.codes, shape) for shape in shapes]
+        if falls:
+            self.original[first].fill_(self.codes - 1)
+            self.original[1 - first].zero_()
         for table, one in zip(self.tables, self.original, strict=True):
             if quiet:
                 table[1] = table[0]
@@ -842,6 +847,7 @@ def which_level(answer: Answer) -> None:
         _Fake(0, ((4, 3, 5), (4, 3, 5)), rounds=False),
         _Fake(1, ((4, 5, 3), (4, 5, 3))),
         _Fake(1, ((3, 6, 4), (3, 3, 2))),
+        _Fake(1, ((3, 4, 5), (3, 4, 5)), falls=True),
         _Fake(0, ((3, 2, 2), (3, 8, 7)), overlap=2.0),  # all places of the bottom together move more
         _Fake(1, ((4, 4, 3), (4, 4, 3)), weak=0.02, strong=9.0),
         _Fake(0, ((4, 3, 4), (4, 3, 4)), weak=0.02, strong=9.0),
