@@ -733,6 +733,11 @@ def brighter_pixels_only(decode, maps, num_codes):
     return int(np.mean(scores[1]) > np.mean(scores[0]))
 
 
+@answers.reject("which_level", "move by a rounding error")
+def a_tenth_of_the_tolerance(decode, maps, num_codes):
+    return int(np.argmax(reach(decode, maps, num_codes, lambda moved: (moved > 1e-5).double().mean())))
+
+
 @answers.reject("which_level", "add up over all places")
 def sums_over_places(decode, maps, num_codes):
     return int(np.argmax(reach(decode, maps, num_codes, extent, sum)))
