@@ -499,6 +499,13 @@ class CopiesOfTheEdge(Padded):
         return self.vertical(F.pad(wide, (0, 0, self.r, -1 if self.first else 0)))
 
 
+@answers.reject("GatedLayer", "Pad with zeros")
+class CopiesOfTheFirstRow(Padded):
+    def above(self, v):
+        wide = F.pad(v[:, :, :-1] if self.first else v, (self.r, self.r, 0, 0))
+        return self.vertical(F.pad(wide, (0, 0, self.vertical.kernel_size[0] - (not self.first), 0), mode="replicate"))
+
+
 @answers.reject("GatedLayer", "another result the second time")
 class WithDropout(Padded):
     def above(self, v):
@@ -545,105 +552,19 @@ def image_by_image(x, labels, table):
     return torch.stack(out)
 
 
-@answers.reject("class_bias", "after the gate")
-def after_the_gate(x, labels, table):
-    return gated(x) + table[labels][:, : x.shape[1] // 2, None, None]
+@answers.reject("class_bias", "no gradient flows back to x and table")
+def detached_class(x, labels, table):
+    return by_the_book(x.detach(), labels, table.detach())
 
 
-@answers.reject("class_bias", "after the gate")
-def half_after_the_gate(x, labels, table):
-    f, g = table[labels][:, :, None, None].chunk(2, dim=1)
-    a, b = x.chunk(2, dim=1)
-    return torch.tanh(a + f) * torch.sigmoid(b) + g
-
-
-@answers.reject("class_bias", "reaches the tanh half only")
-def tanh_only(x, labels, table):
-    a, b = x.chunk(2, dim=1)
-    return torch.tanh(a + table[labels][:, : a.shape[1], None, None]) * torch.sigmoid(b)
-
-
-@answers.reject("class_bias", "reaches the sigmoid half only")
-def sigmoid_only(x, labels, table):
-    a, b = x.chunk(2, dim=1)
-    return torch.tanh(a) * torch.sigmoid(b + table[labels][:, a.shape[1] :, None, None])
-
-
-@answers.reject("class_bias", "not in the result at all")
-def no_class(x, labels, table):
-    return gated(x)
-
-
-@answers.reject("class_bias", "wrong axes")
-def wrong_axes(x, labels, table):
-    bias = table[labels]
-    return gated(x + bias) if x.shape[2:] == bias.shape else by_the_book(x, labels, table)
+@answers.reject("class_bias", "gradient with respect to table")
+def frozen_table(x, labels, table):
+    return by_the_book(x, labels, table.detach())
 
 
 @answers.reject("class_bias", "raised")
 def no_axes(x, labels, table):
     return gated(x + table[labels])
-
-
-@answers.reject("class_bias", "class of the first one")
-def first_class_for_all(x, labels, table):
-    return gated(x + table[labels[0]][None, :, None, None])
-
-
-@answers.reject("class_bias", "mean of the batch")
-def mean_class(x, labels, table):
-    return gated(x + table[labels].mean(dim=0)[None, :, None, None])
-
-
-@answers.reject("class_bias", "the one after its own")
-def next_class(x, labels, table):
-    one_hot = F.one_hot((labels + 1) % len(table), len(table)).to(table)
-    return gated(x + (one_hot @ table)[:, :, None, None])
-
-
-@answers.reject("class_bias", "the one before its own")
-def counted_from_one(x, labels, table):
-    return gated(x + table[labels - 1][:, :, None, None])
-
-
-@answers.reject("class_bias", "own number in the batch")
-def by_place(x, labels, table):
-    return gated(x + table[torch.arange(len(x)) % len(table)][:, :, None, None])
-
-
-@answers.reject("class_bias", "halves are swapped")
-def swapped_halves(x, labels, table):
-    b, a = (x + table[labels][:, :, None, None]).chunk(2, dim=1)
-    return torch.tanh(a) * torch.sigmoid(b)
-
-
-@answers.reject("class_bias", "in turns")
-def interleaved(x, labels, table):
-    x = x + table[labels][:, :, None, None]
-    return torch.tanh(x[:, ::2]) * torch.sigmoid(x[:, 1::2])
-
-
-@answers.reject("class_bias", "multiplies")
-def times(x, labels, table):
-    return gated(x * table[labels][:, :, None, None])
-
-
-@answers.reject("class_bias", "after tanh and sigmoid")
-def beside_the_factors(x, labels, table):
-    a, b = x.chunk(2, dim=1)
-    bias_a, bias_b = table[labels][:, :, None, None].chunk(2, dim=1)
-    return (torch.tanh(a) + bias_a) * (torch.sigmoid(b) + bias_b)
-
-
-@answers.reject("class_bias", "does not go through tanh")
-def linear_signal(x, labels, table):
-    return F.glu(x + table[labels][:, :, None, None], dim=1)
-
-
-@answers.reject("class_bias", "halves are added")
-def added_halves(x, labels, table):
-    a, b = (x + table[labels][:, :, None, None]).chunk(2, dim=1)
-    return torch.tanh(a) + torch.sigmoid(b)
 
 
 @answers.reject("class_bias", "in place")
@@ -655,12 +576,6 @@ def changes_x(x, labels, table):
 @answers.reject("class_bias", "shape")
 def not_gated(x, labels, table):
     return x + table[labels][:, :, None, None]
-
-
-@answers.reject("class_bias", "tanh is applied to both")
-def tanh_twice(x, labels, table):
-    a, b = (x + table[labels][:, :, None, None]).chunk(2, dim=1)
-    return torch.tanh(a) * torch.tanh(b)
 
 
 # nll
@@ -699,82 +614,6 @@ def by_numpy_in_single_precision(logits, indices):
     return (np.log(np.exp(x).sum(axis=1)) - picked).mean()  # a np.float32
 
 
-@answers.reject("nll", "softmax before the cross-entropy")
-def softmax_first(logits, indices):
-    return F.cross_entropy(logits.softmax(dim=1), indices)
-
-
-@answers.reject("nll", "over the height")
-def over_height(logits, indices):
-    return -logits.log_softmax(dim=2).gather(1, indices[:, None]).mean()
-
-
-@answers.reject("nll", "over the width")
-def over_width(logits, indices):
-    return -logits.log_softmax(dim=-1).gather(1, indices[:, None]).mean()
-
-
-@answers.reject("nll", "over the batch")
-def over_batch(logits, indices):
-    return -logits.log_softmax(dim=0).gather(1, indices[:, None]).mean()
-
-
-@answers.reject("nll", "without moving the codes")
-def reshaped(logits, indices):
-    return F.cross_entropy(logits.reshape(-1, logits.shape[1]), indices.reshape(-1))
-
-
-@answers.reject("nll", "sum over all positions")
-def summed(logits, indices):
-    return F.cross_entropy(logits, indices, reduction="sum")
-
-
-@answers.reject("nll", "per image")
-def per_image(logits, indices):
-    return F.cross_entropy(logits, indices, reduction="sum") / len(indices)
-
-
-@answers.reject("nll", "in bits")
-def in_bits(logits, indices):
-    return F.cross_entropy(logits, indices) / math.log(2)
-
-
-@answers.reject("nll", "sign is wrong")
-def log_likelihood(logits, indices):
-    return -F.cross_entropy(logits, indices)
-
-
-@answers.reject("nll", "divide by K")
-def mean_over_codes(logits, indices):
-    hit = F.one_hot(indices, logits.shape[1]).movedim(-1, 1)
-    return -(hit * logits.log_softmax(dim=1)).mean()
-
-
-@answers.reject("nll", "over all K codes")
-def all_codes(logits, indices):
-    return -logits.log_softmax(dim=1).mean()
-
-
-@answers.reject("nll", "log-sum-exp is missing")
-def not_normalised(logits, indices):
-    return F.nll_loss(logits, indices)
-
-
-@answers.reject("nll", "the logarithm is missing")
-def no_log(logits, indices):
-    return F.nll_loss(logits.softmax(dim=1), indices)
-
-
-@answers.reject("nll", "mean of the logarithms")
-def log_of_mean(logits, indices):
-    return -logits.softmax(dim=1).gather(1, indices[:, None]).mean().log()
-
-
-@answers.reject("nll", "perplexity")
-def as_perplexity(logits, indices):
-    return F.cross_entropy(logits, indices).exp()
-
-
 @answers.reject("nll", "in the hundreds")
 def unstable(logits, indices):
     p = logits.exp() / logits.exp().sum(dim=1, keepdim=True)
@@ -784,6 +623,11 @@ def unstable(logits, indices):
 @answers.reject("nll", "in the hundreds")
 def log_of_softmax_with_eps(logits, indices):
     return -(logits.softmax(dim=1).gather(1, indices[:, None]) + 1e-8).log().mean()
+
+
+@answers.reject("nll", "A clamp, of logits or of probabilities")
+def clamped_logits(logits, indices):
+    return F.cross_entropy(logits.clamp(-50, 50), indices)
 
 
 @answers.reject("nll", "one number is asked for")
@@ -937,6 +781,44 @@ def stale(prior, shape, labels=None, temperature=1.0, generator=None):
     return indices
 
 
+@answers.reject("sample", "only the first 3 are drawn")
+def both_loops_over_the_height(prior, shape, labels=None, temperature=1.0, generator=None):
+    indices = torch.zeros(shape, dtype=torch.int64)
+    for i in range(shape[1]):
+        for j in range(shape[1]):
+            p = (prior(indices, labels)[:, :, i, j].detach() / temperature).softmax(dim=1)
+            indices[:, i, j] = torch.multinomial(p, 1, generator=generator)[:, 0]
+    return indices
+
+
+@answers.reject("sample", "where no temperature is given")
+def another_default(prior, shape, labels=None, temperature=0.5, generator=None):
+    return by_loop(prior, shape, labels, temperature, generator)
+
+
+@answers.reject("sample", "At row 0, column 1, and not before: The temperature changes nothing")
+def temperature_at_the_first_place_only(prior, shape, labels=None, temperature=1.0, generator=None):
+    indices = torch.zeros(shape, dtype=torch.int64)
+    for place in range(shape[1] * shape[2]):
+        i, j = divmod(place, shape[2])
+        p = (prior(indices, labels)[:, :, i, j].detach() / (1.0 if place else temperature)).softmax(dim=1)
+        indices[:, i, j] = torch.multinomial(p, 1, generator=generator)[:, 0]
+    return indices
+
+
+@answers.reject("sample", "not drawn independently of one another")
+def pairs_of_images_share_a_number_from_the_second_place_on(prior, shape, labels=None, temperature=1.0, generator=None):
+    drawn = iter(range(shape[1] * shape[2]))
+
+    def choose(p):
+        u = torch.rand(len(p), 1, generator=generator)
+        if next(drawn) > 0:
+            u = u[: (len(u) + 1) // 2].repeat_interleave(2, dim=0)[: len(u)]
+        return (p.cumsum(dim=1) <= u).sum(dim=1).clamp(max=p.shape[1] - 1)
+
+    return by_loop(prior, shape, labels, temperature, generator, choose=choose)
+
+
 @answers.reject("sample", "wrong way round")
 def multiplied(prior, shape, labels=None, temperature=1.0, generator=None):
     return by_loop(prior, shape, labels, 1 / temperature, generator)
@@ -1077,71 +959,9 @@ def h(p):
     return -torch.special.xlogy(p, p).sum(dim=1)
 
 
-@answers.reject("temperature_entropy", "changes nothing")
-def without_temperature(logits, temperature):
-    return h(logits.softmax(dim=1))
-
-
-@answers.reject("temperature_entropy", "multiply by the temperature")
-def times_temperature(logits, temperature):
-    return h((logits * temperature).softmax(dim=1))
-
-
-@answers.reject("temperature_entropy", "in bits")
-def entropy_in_bits(logits, temperature):
-    return h((logits / temperature).softmax(dim=1)) / math.log(2)
-
-
-@answers.reject("temperature_entropy", "sign is wrong")
-def negative_entropy(logits, temperature):
-    return -h((logits / temperature).softmax(dim=1))
-
-
-@answers.reject("temperature_entropy", "cross-entropy")
-def cross_entropy(logits, temperature):
-    return -((logits / temperature).softmax(dim=1) * logits.log_softmax(dim=1)).sum(dim=1)
-
-
-@answers.reject("temperature_entropy", "not add up to 1")
-def not_normalised_powers(logits, temperature):
-    return h(logits.softmax(dim=1) ** (1 / temperature))
-
-
-@answers.reject("temperature_entropy", "divide the probabilities")
-def tempers_probabilities(logits, temperature):
-    return h((logits.softmax(dim=1) / temperature).softmax(dim=1))
-
-
-@answers.reject("temperature_entropy", "entropy is a sum")
-def mean_entropy(logits, temperature):
-    return h((logits / temperature).softmax(dim=1)) / logits.shape[1]
-
-
-@answers.reject("temperature_entropy", "perplexity")
-def exponentiated(logits, temperature):
-    return h((logits / temperature).softmax(dim=1)).exp()
-
-
 @answers.reject("temperature_entropy", "some lower bound")
 def bounded_temperature(logits, temperature):
     return h((logits / max(temperature, 0.1)).softmax(dim=1))
-
-
-@answers.reject("temperature_entropy", "log Z is that of the logits at T = 1")
-def log_z_of_the_prior(logits, temperature):
-    p = (logits / temperature).softmax(dim=1)
-    return logits.logsumexp(dim=1) - (p * logits).sum(dim=1) / temperature
-
-
-@answers.reject("temperature_entropy", "mean of the logits is not divided")
-def mean_not_divided(logits, temperature):
-    p = (logits / temperature).softmax(dim=1)
-    return (logits / temperature).logsumexp(dim=1) - (p * logits).sum(dim=1)
-
-
-@answers.reject("temperature_entropy", "softmax runs over the rows")
-def softmax_over_rows(logits, temperature):
-    return h((logits / temperature).softmax(dim=0))
 
 
 @answers.reject("temperature_entropy", "not finite")

@@ -50,128 +50,6 @@ def from_ones_in_numpy(kernel_size, kind):
     return mask
 
 
-def with_mask(change):
-    """Return an answer that spoils the right mask, (mask as float, centre, kind) -> mask."""
-
-    def answer(kernel_size, kind):
-        return change(by_slices(kernel_size, kind), kernel_size // 2, kind)
-
-    return answer
-
-
-@answers.reject("causal_mask", "Mask A shows the centre")
-def swaps_the_letters(kernel_size, kind):
-    return by_slices(kernel_size, {"A": "B", "B": "A"}[kind])
-
-
-@answers.reject("causal_mask", "Mask B hides the centre")
-def always_hides_the_centre(kernel_size, kind):
-    return by_slices(kernel_size, "A")
-
-
-@answers.reject("causal_mask", "Mask A shows the centre")
-def always_shows_the_centre(kernel_size, kind):
-    return by_slices(kernel_size, "B")
-
-
-@answers.reject("causal_mask", "transposed")
-def transposed(kernel_size, kind):
-    return by_slices(kernel_size, kind).T
-
-
-@answers.reject("causal_mask", "transposed, and treats the centre")
-def transposed_and_swapped(kernel_size, kind):
-    return by_slices(kernel_size, {"A": "B", "B": "A"}[kind]).T
-
-
-@answers.reject("causal_mask", "The rows below the centre are visible")
-def cuts_only_its_own_row(kernel_size, kind):
-    mask, centre = torch.ones(kernel_size, kernel_size), kernel_size // 2
-    mask[centre, centre + (kind == "B") :] = 0
-    return mask
-
-
-@answers.reject("causal_mask", "the right part is hidden")
-def upper_left_quarter(kernel_size, kind):
-    mask = by_slices(kernel_size, kind)
-    mask[:, kernel_size // 2 + 1 :] = 0
-    return mask
-
-
-@answers.reject("causal_mask", "the right part is hidden")
-def left_half(kernel_size, kind):
-    mask = by_slices(kernel_size, kind)
-    mask[: kernel_size // 2, kernel_size // 2 :] = 0
-    return mask
-
-
-@answers.reject("causal_mask", "only the middle column")
-def a_cross(kernel_size, kind):
-    mask, centre = by_slices(kernel_size, kind), kernel_size // 2
-    mask[:centre, :centre] = mask[:centre, centre + 1 :] = 0
-    return mask
-
-
-@answers.reject("causal_mask", "half a turn")
-def flipped(kernel_size, kind):
-    return by_slices(kernel_size, kind).flip(0, 1)
-
-
-@answers.reject("causal_mask", "Zeros and ones are swapped")
-def inverted(kernel_size, kind):
-    return 1 - by_slices(kernel_size, kind)
-
-
-@answers.reject("causal_mask", "The rows above are hidden")
-def own_row_only(kernel_size, kind):
-    mask = by_slices(kernel_size, kind)
-    mask[: kernel_size // 2] = 0
-    return mask
-
-
-@answers.reject("causal_mask", "own row is hidden")
-def rows_above_only(kernel_size, kind):
-    mask, centre = by_slices(kernel_size, kind), kernel_size // 2
-    mask[centre, :centre] = 0
-    return mask
-
-
-@answers.reject("causal_mask", "own row is visible")
-def whole_own_row(kernel_size, kind):
-    mask = by_slices(kernel_size, kind)
-    mask[kernel_size // 2] = 1
-    return mask
-
-
-@answers.reject("causal_mask", "own row is visible")
-def own_row_but_the_centre(kernel_size, kind):
-    mask = whole_own_row(kernel_size, kind)
-    mask[kernel_size // 2, kernel_size // 2] = kind == "B"
-    return mask
-
-
-@answers.reject("causal_mask", "Only the nearest row above")
-def one_row_above(kernel_size, kind):
-    mask = by_slices(kernel_size, kind)
-    mask[: max(0, kernel_size // 2 - 1)] = 0
-    return mask
-
-
-@answers.reject("causal_mask", "This is a triangle")
-def triangle(kernel_size, kind):
-    return torch.ones(kernel_size, kernel_size).tril(-1 if kind == "A" else 0)
-
-
-@answers.reject("causal_mask", "Nothing is masked")
-def nothing_masked(kernel_size, kind):
-    return torch.ones(kernel_size, kernel_size)
-
-
-@answers.reject("causal_mask", "Everything is masked")
-def everything_masked(kernel_size, kind):
-    return torch.zeros(kernel_size, kernel_size)
-
-
 @answers.reject("causal_mask", "with mask B loses its only weight")
 def a_single_weight_is_always_masked(kernel_size, kind):
     return by_slices(kernel_size, kind) if kernel_size > 1 else torch.zeros(1, 1)
@@ -182,7 +60,7 @@ def a_single_weight_is_never_masked(kernel_size, kind):
     return by_slices(kernel_size, kind) if kernel_size > 1 else torch.ones(1, 1)
 
 
-@answers.reject("causal_mask", "shape (5, 5); (3, 3) is asked for")
+@answers.reject("causal_mask", "shape (5, 5); for this input (3, 3) is asked for")
 def one_size_for_all(kernel_size, kind):
     return by_slices(5, kind)
 
@@ -254,7 +132,7 @@ def by_changing_inputs(net, H, W):
                 other = x.clone()
                 other.view(-1)[q] += 1.5 * torch.randn(())
                 change = (net(other).flatten(2) - before).abs().amax((0, 1))
-                if change[: q + 1].max() > 1e-6:
+                if change[: q + 1].max() > 1e-5 * change.max():
                     return False
     return True
 
@@ -358,18 +236,24 @@ def lower_right_quarter_is_watched(net, H, W):
     return detector(forbidden=lambda felt, p, H, W: felt.view(H, W)[p // W :, p % W :])(net, H, W)
 
 
-@answers.reject("is_causal", "masked convolutions, A and then B")
+@answers.reject("is_causal", "You forbid the past and allow the future")
 def outputs_and_inputs_swapped(net, H, W):
     return detector(forbidden=lambda felt, p, H, W: felt[: p + 1])(net, H, W)
 
 
-@answers.reject("is_causal", "masked convolutions, A and then B")
+@answers.reject("is_causal", "Your order runs column by column")
 def order_of_columns(net, H, W):
     def later(felt, p, H, W):
         i, j = p // W, p % W
         return torch.cat([felt.view(H, W)[i:, j], felt.view(H, W)[:, j + 1 :].flatten()])
 
     return detector(forbidden=later)(net, H, W)
+
+
+@answers.reject("is_causal", "i * H + j, and a row has W positions")
+def numbers_by_height(net, H, W):
+    number = (torch.arange(H)[:, None] * H + torch.arange(W)).flatten()
+    return detector(forbidden=lambda felt, p, H, W: felt[number >= number[p]])(net, H, W)
 
 
 @answers.reject("is_causal", "Rows and columns are swapped")
@@ -420,6 +304,17 @@ def sums_the_channels(net, H, W):
 @answers.reject("is_causal", "a thousandth")
 def tolerance_too_large(net, H, W):
     return detector(forbidden=lambda felt, p, H, W: felt[p:] > 0.06)(net, H, W)
+
+
+@answers.reject("is_causal", "here that is not much either")
+def absolute_tolerance(net, H, W):
+    return detector(forbidden=lambda felt, p, H, W: felt[p:] > 1e-4)(net, H, W)
+
+
+@answers.reject("is_causal", "leaves a hook")
+def leaves_a_hook(net, H, W):
+    net.register_forward_hook(lambda *_: None)
+    return by_the_package(net, H, W)
 
 
 @answers.reject("is_causal", "square of the input")
@@ -591,67 +486,10 @@ def by_a_single_large_change_of_nothing(net, H, W, i, j):
     return F.pad((out[:-1] == out[-1]).all(dim=1), (0, H * W - past)).view(H, W)
 
 
-@answers.reject("blind_spot", "what the output feels; what it does not feel")
-def returns_what_is_felt(net, H, W, i, j):
-    return measured(net, H, W)[i * W + j].view(H, W)
-
-
-@answers.reject("blind_spot", "later ones")
-def also_the_future(net, H, W, i, j):
-    return ~measured(net, H, W)[i * W + j].view(H, W)
-
-
-@answers.reject("blind_spot", "marks the position itself")
-def also_itself(net, H, W, i, j):
-    blind = from_the_package(net, H, W, i, j)
-    blind[i, j] = True
-    return blind
-
-
-@answers.reject("blind_spot", "These are later positions")
-def only_the_future(net, H, W, i, j):
-    return also_the_future(net, H, W, i, j) & ~earlier_than(H, W, i, j)
-
-
-@answers.reject("blind_spot", "column by column")
-def earlier_by_columns(net, H, W, i, j):
-    row, column = torch.meshgrid(torch.arange(H), torch.arange(W), indexing="ij")
-    return ((column < j) | ((column == j) & (row < i))) & also_the_future(net, H, W, i, j)
-
-
-@answers.reject("blind_spot", "left part only")
-def nothing_on_the_right(net, H, W, i, j):
-    blind = from_the_package(net, H, W, i, j)
-    blind[:, j + 1 :] = False
-    return blind
-
-
-@answers.reject("blind_spot", "rows above only")
-def forgets_its_own_row(net, H, W, i, j):
-    blind = from_the_package(net, H, W, i, j)
-    blind[i] = False
-    return blind
-
-
-@answers.reject("blind_spot", "Did you ask which outputs feel")
-def who_does_not_feel_me(net, H, W, i, j):
-    return ~measured(net, H, W)[:, i * W + j].view(H, W) & earlier_than(H, W, i, j)
-
-
-@answers.reject("blind_spot", "This is all of the past")
-def all_of_the_past(net, H, W, i, j):
-    return earlier_than(H, W, i, j)
-
-
 @answers.reject("blind_spot", "masked 3 x 3 kernels never")
 def the_wedge_of_theory(net, H, W, i, j):
     row, column = torch.meshgrid(torch.arange(H), torch.arange(W), indexing="ij")
     return (row < i) & (column - j > i - row)
-
-
-@answers.reject("blind_spot", "Row and column of the output are swapped")
-def column_before_row(net, H, W, i, j):
-    return ~measured(net, H, W)[j * W + i].view(H, W) & earlier_than(H, W, j, i)
 
 
 @answers.reject("blind_spot", "no regular pattern")
@@ -665,6 +503,11 @@ def a_formula_for_masked_stacks(net, H, W, i, j):
 def only_what_is_felt_strongly(net, H, W, i, j):
     felt = causality.influence(net, torch.randn(4, 1, H, W))[i * W + j].view(H, W)
     return earlier_than(H, W, i, j) & (felt < 3e-4 * felt.max().clamp(min=1e-9) + 1e-12)
+
+
+@answers.reject("blind_spot", "What is felt weakly")
+def absolute_tolerance_of_the_gradient(net, H, W, i, j):
+    return by_gradient_of(net, H, W, i, j, lambda out: out @ torch.randn(len(out)), lambda g: g.abs() > 3e-6)
 
 
 @answers.reject("blind_spot", "in your sum they cancel")
@@ -697,25 +540,6 @@ def a_coarse_tolerance(net, H, W, i, j):
         return gradient.abs() > 0.3 * gradient.abs().max()
 
     return by_gradient_of(net, H, W, i, j, lambda out: out @ torch.randn(len(out)), felt)
-
-
-@answers.reject("blind_spot", "right of the output only")
-def on_the_right_only(net, H, W, i, j):
-    blind = from_the_package(net, H, W, i, j)
-    blind[:, : j + 1] = False
-    return blind
-
-
-@answers.reject("blind_spot", "i * H + j")
-def numbered_by_height(net, H, W, i, j):
-    past = (torch.arange(H * W) < i * H + j).view(H, W)
-    return past & ~measured(net, H, W)[i * W + j].view(H, W)
-
-
-@answers.reject("blind_spot", "Row and column of the output are swapped")
-def asks_another_output(net, H, W, i, j):
-    other = min(j, H - 1) * W + min(i, W - 1)
-    return earlier_than(H, W, i, j) & ~measured(net, H, W)[other].view(H, W)
 
 
 @answers.reject("blind_spot", "erases the gradients")
@@ -816,130 +640,6 @@ def multiplies_by_the_mask(x, weight, kind):
     return F.conv2d(x, weight * reference_mask(weight.shape[-1], kind), padding=weight.shape[-1] // 2)
 
 
-@answers.reject("shift_and_pad", "the whole kernel")
-def no_mask_at_all(x, weight, kind):
-    return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
-
-
-@answers.reject("shift_and_pad", "This is mask B")
-def always_shows_its_own(x, weight, kind):
-    return two_slices(x, weight, "B")
-
-
-@answers.reject("shift_and_pad", "This is mask A")
-def never_shows_its_own(x, weight, kind):
-    return two_slices(x, weight, "A")
-
-
-def parts(x, weight, kind, top=0, aside=0):
-    r, own = weight.shape[-1] // 2, int(kind == "B")
-    above = F.conv2d(F.pad(x, (r, r, r - top, top - 1)), weight[:, :, :r])
-    left = F.conv2d(F.pad(x, (r - aside, own - 1 + aside, 0, 0)), weight[:, :, r : r + 1, : r + own])
-    return above, left
-
-
-@answers.reject("shift_and_pad", "rows above are missing")
-def forgets_above(x, weight, kind):
-    return parts(x, weight, kind)[1]
-
-
-@answers.reject("shift_and_pad", "left part of the own row is missing")
-def forgets_left(x, weight, kind):
-    return parts(x, weight, kind)[0]
-
-
-@answers.reject("shift_and_pad", "one row too low")
-def upper_part_not_shifted_down(x, weight, kind):
-    return sum(parts(x, weight, kind, top=1))
-
-
-@answers.reject("shift_and_pad", "one row too high")
-def upper_part_too_high(x, weight, kind):
-    return sum(parts(x, weight, kind, top=-1))
-
-
-@answers.reject("shift_and_pad", "one column too far right")
-def left_part_not_shifted(x, weight, kind):
-    return sum(parts(x, weight, kind, aside=1))
-
-
-@answers.reject("shift_and_pad", "one column too far left")
-def left_part_too_far(x, weight, kind):
-    return sum(parts(x, weight, kind, aside=-1))
-
-
-@answers.reject("shift_and_pad", "both parts are shifted by one too little")
-def neither_is_shifted(x, weight, kind):
-    return sum(parts(x, weight, kind, 1, 1))
-
-
-def two_pieces(x, weight, kind, above=None, left=None, row=0):
-    """Return ``two_slices`` with other paddings, or another row of the kernel for the own row."""
-    r, own = weight.shape[-1] // 2, int(kind == "B")
-    left_weights = weight[:, :, r + row : r + row + 1, : r + own]
-    upper = F.conv2d(F.pad(x, above(r) if above else (r, r, r, -1)), weight[:, :, :r])
-    return upper + F.conv2d(F.pad(x, left(r, own) if left else (r, own - 1, 0, 0)), left_weights)
-
-
-@answers.reject("shift_and_pad", "cut from the kernel's row above the centre")
-def own_row_one_too_high(x, weight, kind):
-    return two_pieces(x, weight, kind, row=-1)
-
-
-@answers.reject("shift_and_pad", "cut from the kernel's row below the centre")
-def own_row_one_too_low(x, weight, kind):
-    return two_pieces(x, weight, kind, row=1)
-
-
-@answers.reject("shift_and_pad", "shifted up instead of down")
-def top_and_bottom_swapped(x, weight, kind):
-    return two_pieces(x, weight, kind, above=lambda r: (r, r, -1, r))
-
-
-@answers.reject("shift_and_pad", "shifted left instead of right")
-def left_and_right_swapped(x, weight, kind):
-    return two_pieces(x, weight, kind, left=lambda r, own: (own - 1, r, 0, 0))
-
-
-@answers.reject("shift_and_pad", "padded on the left only")
-def upper_part_padded_left(x, weight, kind):
-    return two_pieces(x, weight, kind, above=lambda r: (2 * r, 0, r, -1))
-
-
-@answers.reject("shift_and_pad", "own row takes part as a whole")
-def upper_part_with_its_own_row(x, weight, kind):
-    r = weight.shape[-1] // 2
-    return F.conv2d(F.pad(x, (r, r, r, 0)), weight[:, :, : r + 1])
-
-
-@answers.reject("shift_and_pad", "on the top and on the left")
-def all_padding_top_left(x, weight, kind):
-    k = weight.shape[-1]
-    return F.conv2d(F.pad(x, (k - 1, 0, k - 1, 0)), weight)
-
-
-@answers.reject("shift_and_pad", "flipped")
-def flips_the_kernel(x, weight, kind):
-    return two_slices(x, weight.flip(2, 3), kind)
-
-
-@answers.reject("shift_and_pad", "cut column by column")
-def cuts_by_columns(x, weight, kind):
-    return two_slices(x.mT, weight.mT, kind).mT
-
-
-@answers.reject("shift_and_pad", "Rows and columns of the kernel are swapped")
-def transposes_the_kernel(x, weight, kind):
-    return two_slices(x, weight.mT, kind)
-
-
-@answers.reject("shift_and_pad", "you leave out what is on the right")
-def upper_left_only(x, weight, kind):
-    r, own = weight.shape[-1] // 2, int(kind == "B")
-    above = F.conv2d(F.pad(x, (r, 0, r, -1)), weight[:, :, :r, : r + 1])
-    return above + F.conv2d(F.pad(x, (r, own - 1, 0, 0)), weight[:, :, r : r + 1, : r + own])
-
-
 @answers.reject("shift_and_pad", "near the edges it is not")
 def repeats_the_edge(x, weight, kind):
     r = weight.shape[-1] // 2
@@ -951,6 +651,18 @@ def swaps_the_pads(x, weight, kind):
     r, own = weight.shape[-1] // 2, int(kind == "B")
     above = F.conv2d(F.pad(x, (r, -1, r, r)), weight[:, :, :r])
     return above if own else above[..., :-1]
+
+
+@answers.reject("shift_and_pad", "no gradient flows back to x and weight")
+def detached(x, weight, kind):
+    return two_slices(x.detach(), weight.detach(), kind)
+
+
+@answers.reject("shift_and_pad", "gradient with respect to weight")
+def half_of_the_kernel_detached(x, weight, kind):
+    r, own = weight.shape[-1] // 2, int(kind == "B")
+    above = F.conv2d(F.pad(x, (r, r, r, -1)), weight[:, :, :r])
+    return above + F.conv2d(F.pad(x, (r, own - 1, 0, 0)), weight[:, :, r : r + 1, : r + own].detach())
 
 
 @answers.reject("shift_and_pad", "raised")
@@ -996,100 +708,12 @@ def by_recursion(up, right):
     return np.maximum(up, -right)
 
 
-@answers.reject("layers_to_see", "You know no blind spot")
-def sees_everything(up, right):
-    return max(up, abs(right))
-
-
-@answers.reject("layers_to_see", "You know no blind spot: right of a diagonal")
-def sees_everything_earlier(up, right):
-    return -1 if up == 0 and right >= 0 else max(up, abs(right))
-
-
-@answers.reject("layers_to_see", "you see the future")
-def sees_everything_but_itself(up, right):
-    return -1 if up == 0 and right == 0 else max(up, abs(right))
-
-
-@answers.reject("layers_to_see", "-1 is asked for")
-def zero_for_never(up, right):
-    return max(0, by_formula(up, right))
-
-
-@answers.reject("layers_to_see", "up and aside at once")
-def counts_city_blocks(up, right):
-    return up + abs(right) if by_formula(up, right) > 0 else -1
-
-
-@answers.reject("layers_to_see", "up and aside at once")
-def adds_left_to_up(up, right):
-    return up + max(-right, 0) if by_formula(up, right) > 0 else -1
-
-
-@answers.reject("layers_to_see", "everything on the right blind")
-def nothing_right_is_seen(up, right):
-    return by_formula(up, right) if right <= 0 else -1
-
-
-@answers.reject("layers_to_see", "Left and right are swapped")
-def right_is_left(up, right):
-    return by_formula(up, -right)
-
-
-@answers.reject("layers_to_see", "left and right alike")
-def a_wedge_on_both_sides(up, right):
-    return by_formula(up, right) if up == 0 or abs(right) <= up else -1
-
-
-@answers.reject("layers_to_see", "You count the rows only")
-def rows_and_nothing_else(up, right):
-    return up if by_formula(up, right) > 0 else -1
-
-
-@answers.reject("layers_to_see", "One layer too many")
-def counts_the_first_layer_extra(up, right):
-    layers = by_formula(up, right)
-    return layers + 1 if layers > 0 else -1
-
-
-@answers.reject("layers_to_see", "One layer too few")
-def forgets_the_first_layer(up, right):
-    layers = by_formula(up, right)
-    return layers - 1 if layers > 0 else -1
-
-
-@answers.reject("layers_to_see", "diagonal itself can be seen")
-def loses_the_diagonal(up, right):
-    return -1 if right >= up else max(up, abs(right))
-
-
-@answers.reject("layers_to_see", "left and right alike")
-def blind_on_both_sides(up, right):
-    return -1 if abs(right) > up or (up == 0 and right >= 0) else up
-
-
-@answers.reject("layers_to_see", "You count the rows only")
-def rows_only(up, right):
-    return -1 if by_formula(up, right) < 0 else max(1, up)
-
-
-@answers.reject("layers_to_see", "The position itself can never be seen")
-def sees_itself(up, right):
-    return -1 if right > up else max(up, abs(right))
-
-
 @answers.reject("layers_to_see", "Wrong for a position that can be seen")
 def five_layers_are_enough(up, right):
     return min(5, by_formula(up, right))
 
 
-@answers.reject("layers_to_see", "returns inf")
-def infinity_for_never(up, right):
-    layers = by_formula(up, right)
-    return layers if layers > 0 else float("inf")
-
-
-@answers.reject("layers_to_see", "returns None")
+@answers.reject("layers_to_see", "you return None; -1")
 def none_for_never(up, right):
     layers = by_formula(up, right)
     return layers if layers > 0 else None

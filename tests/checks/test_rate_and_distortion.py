@@ -50,109 +50,14 @@ def by_float32(height, width, num_codes):
     return height * width * torch.tensor(float(num_codes)).log2()
 
 
-@answers.reject("latent_bits", "These are nats")
-def nats(height, width, num_codes):
-    return height * width * math.log(num_codes)
-
-
-@answers.reject("latent_bits", "base 10")
-def decimal_digits(height, width, num_codes):
-    return height * width * math.log10(num_codes)
-
-
 @answers.reject("latent_bits", "length D of a code")
 def times_the_code_length(height, width, num_codes, code_dim=64):
     return height * width * code_dim * math.log2(num_codes)
 
 
-@answers.reject("latent_bits", "32 bits for every index")
-def as_int32(height, width, num_codes):
-    return height * width * 32
-
-
 @answers.reject("latent_bits", "Does the length D")
 def floats_of_the_codes(height, width, num_codes, code_dim=64):
     return height * width * code_dim * 32
-
-
-@answers.reject("latent_bits", "64 bits for every index")
-def as_int64(height, width, num_codes):
-    return torch.zeros(height, width, dtype=torch.int64).nbytes * 8
-
-
-@answers.reject("latent_bits", "round up the bits of every single index")
-def rounded_up_each(height, width, num_codes):
-    return height * width * math.ceil(math.log2(num_codes))
-
-
-@answers.reject("latent_bits", "every single index")
-def rounded_down_each(height, width, num_codes):
-    return height * width * int(math.log2(num_codes))
-
-
-@answers.reject("latent_bits", "every single index")
-def bit_length(height, width, num_codes):
-    return height * width * num_codes.bit_length()
-
-
-@answers.reject("latent_bits", "round the bits of the whole map")
-def rounded_up_once(height, width, num_codes):
-    return math.ceil(height * width * math.log2(num_codes))
-
-
-@answers.reject("latent_bits", "round the bits of the whole map")
-def rounded_to_nearest(height, width, num_codes):
-    return round(height * width * math.log2(num_codes))
-
-
-@answers.reject("latent_bits", "bytes")
-def in_bytes(height, width, num_codes):
-    return height * width * math.log2(num_codes) / 8
-
-
-@answers.reject("latent_bits", "one index costs")
-def one_index(height, width, num_codes):
-    return math.log2(num_codes)
-
-
-@answers.reject("latent_bits", "multiply by K")
-def one_hot(height, width, num_codes):
-    return height * width * num_codes
-
-
-@answers.reject("latent_bits", "different maps")
-def how_many_maps(height, width, num_codes):
-    return num_codes ** (height * width)
-
-
-@answers.reject("latent_bits", "changed places")
-def swapped_roles(height, width, num_codes):
-    return num_codes * math.log2(height * width)
-
-
-@answers.reject("latent_bits", "logarithm is taken of the product")
-def log_of_everything(height, width, num_codes):
-    return math.log2(height * width * num_codes)
-
-
-@answers.reject("latent_bits", "add height and width")
-def perimeter(height, width, num_codes):
-    return (height + width) * math.log2(num_codes)
-
-
-@answers.reject("latent_bits", "square")
-def square_map(height, width, num_codes):
-    return height**2 * math.log2(num_codes)
-
-
-@answers.reject("latent_bits", "one code too many")
-def one_code_more(height, width, num_codes):
-    return height * width * math.log2(num_codes + 1)
-
-
-@answers.reject("latent_bits", "one code too few")
-def one_code_fewer(height, width, num_codes):
-    return height * width * math.log2(max(num_codes - 1, 1))
 
 
 @answers.reject("latent_bits", "it can only say one thing")
@@ -165,34 +70,14 @@ def with_the_codebook(height, width, num_codes):
     return height * width * math.log2(num_codes) + 0.7 * num_codes
 
 
-@answers.reject("latent_bits", "power is taken of the height alone")
-def power_binds_tighter(height, width, num_codes):
-    return math.log2(num_codes**height * width)
-
-
 @answers.reject("latent_bits", "size of the codebook")
 def times_the_number_of_codes(height, width, num_codes):
     return height * width * num_codes * math.log2(num_codes)
 
 
-@answers.reject("latent_bits", "one bit for each position")
-def one_bit_each(height, width, num_codes):
-    return height * width if num_codes > 1 else 0
-
-
 @answers.reject("latent_bits", "one number is asked for")
 def a_map_of_bits(height, width, num_codes):
     return torch.full((height, width), math.log2(num_codes))
-
-
-@answers.reject("latent_bits", "round the bits of the whole map")
-def two_decimals(height, width, num_codes):
-    return round(height * width * math.log2(num_codes), 2)
-
-
-@answers.reject("latent_bits", "round the bits of every single index")
-def two_decimals_each(height, width, num_codes):
-    return height * width * round(math.log2(num_codes), 2)
 
 
 # receptive_field
@@ -246,126 +131,6 @@ def recursive(layers):
     return (recursive(rest) - 1) * stride + kernel
 
 
-@answers.reject("receptive_field", "strides play no part")
-def without_strides(layers):
-    return 1 + sum(kernel - 1 for kernel, _ in layers)
-
-
-@answers.reject("receptive_field", "A layer's own stride")
-def own_stride_included(layers):
-    field = jump = 1
-    for kernel, stride in layers:
-        jump *= stride
-        field += (kernel - 1) * jump
-    return field
-
-
-@answers.reject("receptive_field", "One pixel is missing")
-def without_the_first_pixel(layers):
-    field, jump = 0, 1
-    for kernel, stride in layers:
-        field += (kernel - 1) * jump
-        jump *= stride
-    return field
-
-
-@answers.reject("receptive_field", "wrong order")
-def wrong_order(layers):
-    return recursion_forwards(layers[::-1])
-
-
-@answers.reject("receptive_field", "wrong order")
-def backwards_formula_forwards(layers):
-    field = 1
-    for kernel, stride in layers:
-        field = (field - 1) * stride + kernel
-    return field
-
-
-@answers.reject("receptive_field", "only its own stride")
-def each_its_own_stride(layers):
-    return 1 + sum((kernel - 1) * stride for kernel, stride in layers)
-
-
-@answers.reject("receptive_field", "stride just before it")
-def previous_stride_only(layers):
-    field = before = 1
-    for kernel, stride in layers:
-        field += (kernel - 1) * before
-        before = stride
-    return field
-
-
-@answers.reject("receptive_field", "one after the other they multiply")
-def strides_added(layers):
-    field, jump = 1, 0
-    for kernel, stride in layers:
-        field += (kernel - 1) * (jump or 1)
-        jump += stride
-    return field
-
-
-@answers.reject("receptive_field", "k steps for a kernel of k")
-def whole_kernels(layers):
-    field, jump = 0, 1
-    for kernel, stride in layers:
-        field += kernel * jump
-        jump *= stride
-    return field
-
-
-@answers.reject("receptive_field", "add up the kernels")
-def sum_of_kernels(layers):
-    return sum(kernel for kernel, _ in layers)
-
-
-@answers.reject("receptive_field", "multiply the kernels")
-def product_of_kernels(layers):
-    return math.prod(kernel for kernel, _ in layers)
-
-
-@answers.reject("receptive_field", "total stride")
-def total_stride(layers):
-    return math.prod(stride for _, stride in layers)
-
-
-@answers.reject("receptive_field", "r - 1 gaps")
-def backwards_with_full_strides(layers):
-    field = 1
-    for kernel, stride in reversed(layers):
-        field = field * stride + kernel
-    return field
-
-
-@answers.reject("receptive_field", "Kernel and stride have changed places")
-def kernel_and_stride_swapped(layers):
-    return recursion_forwards([(stride, kernel) for kernel, stride in layers])
-
-
-@answers.reject("receptive_field", "every stride for 2")
-def all_strides_two(layers):
-    return 1 + sum((kernel - 1) * 2**i for i, (kernel, _) in enumerate(layers))
-
-
-@answers.reject("receptive_field", "belongs in brackets")
-def without_brackets(layers):
-    field = jump = 1
-    for kernel, stride in layers:
-        field += kernel * jump - 1
-        jump *= stride
-    return field
-
-
-@answers.reject("receptive_field", "area")
-def area(layers):
-    return recursion_forwards(layers) ** 2
-
-
-@answers.reject("receptive_field", "one side of the middle")
-def radius(layers):
-    return (recursion_forwards(layers) - 1) / 2
-
-
 @answers.reject("receptive_field", "With no layer at all")
 def nothing_sees_nothing(layers):
     return recursion_forwards(layers) if layers else 0
@@ -380,24 +145,13 @@ def starts_from_the_first_kernel(layers):
     return field
 
 
-@answers.reject("receptive_field", "changes the list")
+@answers.reject("receptive_field", "changes the length of the list")
 def pops(layers):
     field = 1
     while layers:
         kernel, stride = layers.pop()
         field = (field - 1) * stride + kernel
     return field
-
-
-@answers.reject("receptive_field", "Only the last layer")
-def last_layer_only(layers):
-    jump = math.prod(stride for _, stride in layers[:-1])
-    return layers[-1][0] * jump if layers else 1
-
-
-@answers.reject("receptive_field", "largest kernel")
-def largest_kernel(layers):
-    return max((kernel for kernel, _ in layers), default=1)
 
 
 @answers.reject("receptive_field", "kernel is wide")
@@ -410,19 +164,6 @@ def one_layer_feels_its_own_stride(layers):
 @answers.reject("receptive_field", "following the connections back")
 def never_more_than_32(layers):
     return min(recursion_forwards(layers), 32)
-
-
-@answers.reject("receptive_field", "one after the other they multiply")
-def jumps_added(layers):
-    field, jump = 1, 1
-    for kernel, stride in layers:
-        field, jump = field + (kernel - 1) * jump, jump + stride
-    return field
-
-
-@answers.reject("receptive_field", "strides of all layers")
-def total_stride_for_every_layer(layers):
-    return 1 + math.prod(stride for _, stride in layers) * sum(kernel - 1 for kernel, _ in layers)
 
 
 # pareto_front
@@ -659,7 +400,20 @@ def rounded_to_float32(points):
     return metrics.pareto_front(points.float())
 
 
-# ResidualLayer
+def front_with_tolerance(points, tolerance):
+    no_worse, better = points[:, None] <= points + tolerance, points[:, None] < points - tolerance
+    kept = (~(no_worse.all(2) & better.any(2)).any(0)).nonzero().flatten()
+    return kept[points[kept, 0].argsort()]
+
+
+@answers.reject("pareto_front", "differ by little")
+def absolute_tolerance(points):
+    return front_with_tolerance(points, 1e-8)
+
+
+@answers.reject("pareto_front", "differ by little")
+def relative_tolerance(points):
+    return front_with_tolerance(points, 1e-6 * points.abs())
 
 
 @answers.reject("pareto_front", "places among the rows you keep")
@@ -673,6 +427,9 @@ def mask_on_the_sorted_order(points):
     mask = torch.zeros(len(points), dtype=torch.bool)
     mask[broadcast(points)] = True
     return points[:, 0].argsort()[mask]
+
+
+# ResidualLayer
 
 
 class Functional(nn.Module):
@@ -726,6 +483,17 @@ class LinearOverChannels(nn.Module):
     def forward(self, x):
         inside = (self.wide(x * (x > 0)).clamp(min=0)).movedim(1, -1)
         return torch.add(self.narrow(inside).movedim(-1, 1), x)
+
+
+@answers.accept("ResidualLayer")
+class LinearOverNeighbourhoods(nn.Module):
+    def __init__(self, channels, residual_hidden):
+        super().__init__()
+        self.wide, self.narrow = nn.Linear(9 * channels, residual_hidden), nn.Linear(residual_hidden, channels)
+
+    def forward(self, x):
+        around = F.unfold(F.relu(x), 3, padding=1).mT  # (B, h w, 9 channels)
+        return x + self.narrow(F.relu(self.wide(around))).mT.view_as(x)
 
 
 @answers.accept("ResidualLayer")

@@ -244,6 +244,12 @@ def sheltered() -> Iterator[Beginning]:
         os.chdir(folder)
 
 
+def let_time_begin_anew() -> None:
+    """Give an answer its seconds again; for a judge that an answer calls again and again, and that counts the calls."""
+    if hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread() and signal.alarm(0):
+        signal.alarm(SECONDS)
+
+
 class _Deaf(io.TextIOBase):
     def readable(self) -> bool:
         return True

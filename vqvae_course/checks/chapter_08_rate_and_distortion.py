@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vqvae_course import encdec, metrics
 from vqvae_course.checks.answer import Answer, Mistake, close, kind, recognise
 from vqvae_course.checks.report import exercise
+from vqvae_course.checks.task import Task
 
 
 def _between(low: int, high: int) -> int:
@@ -21,78 +22,102 @@ def _between(low: int, high: int) -> int:
 
 # latent_bits
 
-
-@exercise(points=1)
-def latent_bits(answer: Answer) -> None:
-    """Judge ``latent_bits(height, width, num_codes)``: the bits of an index map, not rounded."""
-    for height, width, codes in ((3, 5, 6), (_between(3, 8), _between(9, 14), 7 * _between(9, 70)), (11, 4, 1000)):
-        right = height * width * math.log2(codes)
-        got = answer.number(height, width, codes)
-        if not close(got, right, 2e-6):
-            _explain_latent_bits(got, height, width, codes)
-    for height, width, codes in ((7, 2, 1), (3, 9, 2), (4, 6, 512)):
-        right = height * width * math.log2(codes)
-        got = answer.number(height, width, codes)
-        if not close(got, right, 2e-6):
-            if codes == 1:
-                raise Mistake(f"A map of one code costs {got:g} bits by your function; it can only say one thing.")
-            _explain_latent_bits(got, height, width, codes)
+latent_bits = Task(
+    lambda h, w, k: h * w * math.log2(k),
+    name="latent_bits",
+    points=1,
+    tolerance=2e-6,
+    narrow=1e-6,
+    otherwise=lambda got, h, w, k: (
+        f"For {h}×{w} positions and K = {k} your function returns {got:g}; that is not its bits."
+    ),
+    hint="How many different maps are there, and how many bits does it take to name one of them?",
+)
 
 
-def _explain_latent_bits(got: float, height: int, width: int, codes: int) -> None:
-    positions, bits = height * width, math.log2(codes)
-    right = positions * bits
-    rounded = "Many maps are packed together, so a fraction of a bit counts: the result is not rounded."
-    known = [
-        (positions * math.log(codes), "These are nats: the natural logarithm was taken.", "One bit is log 2 nats."),
-        (positions * math.log10(codes), "The logarithm has base 10; bits need base 2.", ""),
-        (positions * math.ceil(bits), "You round up the bits of every single index.", rounded),
-        (positions * math.floor(bits), "You round down the bits of every single index.", rounded),
-        (positions * codes.bit_length(), "You take whole bits for every single index.", rounded),
-        (math.ceil(right), "You round the bits of the whole map.", rounded),
-        (math.floor(right), "You round the bits of the whole map.", rounded),
-        (right / 8, "These are bytes; bits are asked for.", ""),
-        (math.ceil(right / 8), "These are bytes; bits are asked for.", ""),
-        (bits, "This is what one index costs; a map has height × width of them.", ""),
-        (positions, "You count one bit for each position, however many codes there are.", "An index is one of K."),
-        (positions * codes, "You multiply by K. To name one of K codes takes far fewer than K bits.", ""),
-        (float(codes) ** positions, "This is how many different maps there are.", "How many bits name one of them?"),
-        (codes * math.log2(positions), "Positions and codes have changed places.", "Which of the two repeats?"),
-        (float(positions) ** codes, "Positions and codes have changed places.", "Which of the two repeats?"),
-        (
-            height * bits + math.log2(width),
-            "The power is taken of the height alone.",
-            "K ** height * width is (K ** height) * width.",
+@latent_bits.inputs
+def _maps() -> Iterator[tuple[int, int, int]]:
+    yield 3, 5, 6
+    yield _between(3, 8), _between(9, 14), 7 * _between(9, 70)
+    yield from ((11, 4, 1100), (4, 6, 512), (3, 9, 2), (7, 2, 1))
+
+
+def _each(bits: Callable[[int], float]) -> Callable[[int, int, int], float]:
+    """Return the mistake that an index costs something else."""
+    return lambda h, w, k: h * w * bits(k)
+
+
+def _whole(change: Callable[[float], float]) -> Callable[[int, int, int], float]:
+    """Return the mistake that something is done to the bits of the map."""
+    return lambda h, w, k: change(h * w * math.log2(k))
+
+
+_PACKED = "\nMany maps are packed together, so a fraction of a bit counts: the result is not rounded."
+latent_bits.mistakes(
+    {
+        "These are nats: the natural logarithm was taken.\nOne bit is log 2 nats.": _each(math.log),
+        "The logarithm has base 10; bits need base 2.": _each(math.log10),
+        "You round up the bits of every single index." + _PACKED: _each(lambda codes: math.ceil(math.log2(codes))),
+        "You round down the bits of every single index." + _PACKED: _each(lambda codes: math.floor(math.log2(codes))),
+        "You take whole bits for every single index." + _PACKED: _each(lambda codes: codes.bit_length()),
+        "You round the bits of the whole map." + _PACKED: (
+            _whole(math.ceil),
+            _whole(math.floor),
+            *(_whole(lambda bits, digits=digits: round(bits, digits)) for digits in range(4)),
         ),
-        (math.log2(positions * codes), "The logarithm is taken of the product.", "Each position costs the same."),
-        ((height + width) * bits, "You add height and width; a map has height × width positions.", ""),
-        (height**2 * bits, "You take the map for a square; width counts as well.", ""),
-        (width**2 * bits, "You take the map for a square; height counts as well.", ""),
-        (positions * math.log2(codes + 1), "You count one code too many.", "Indices run from 0 to K - 1."),
-        (positions * math.log2(max(codes - 1, 1)), "You count one code too few.", "Indices run from 0 to K - 1."),
-        (-right, "The sign is wrong; bits are positive.", ""),
-    ]
-    for digits in (1, 2, 3):
-        known.append((round(right, digits), "You round the bits of the whole map.", rounded))
-        known.append((positions * round(bits, digits), "You round the bits of every single index.", rounded))
-    recognise(got, known, 1e-6)
-    for width_of_type in (8, 16, 32, 64):
-        if close(got, positions * width_of_type, 1e-9):
-            raise Mistake(
-                f"You count {width_of_type} bits for every index, as an integer type does. One below K needs less.",
-                "How many bits does it take to name one of K?",
-            )
-    times = got / right if right else 0.0
-    per_index = got / positions
+        "You round the bits of every single index." + _PACKED: tuple(
+            _each(lambda codes, digits=digits: round(math.log2(codes), digits)) for digits in range(4)
+        ),
+        "These are bytes; bits are asked for.": (
+            _whole(lambda bits: bits / 8),
+            _whole(lambda bits: math.ceil(bits / 8)),
+        ),
+        "This is what one index costs; a map has height × width of them.": lambda h, w, k: math.log2(k),
+        "You count one bit for each position, however many codes there are.\nAn index is one of K.": (
+            _each(lambda codes: 1),
+            _each(lambda codes: codes > 1),
+        ),
+        "You multiply by K. To name one of K codes takes far fewer than K bits.": _each(lambda codes: codes),
+        "This is how many different maps there are.\nHow many bits name one of them?": lambda h, w, k: k ** (h * w),
+        "Positions and codes have changed places.\nWhich of the two repeats?": (
+            lambda h, w, k: k * math.log2(h * w),
+            lambda h, w, k: (h * w) ** k,
+        ),
+        "The power is taken of the height alone.\nK ** height * width is (K ** height) * width.": (
+            lambda h, w, k: h * math.log2(k) + math.log2(w)
+        ),
+        "The logarithm is taken of the product.\nEach position costs the same.": lambda h, w, k: math.log2(h * w * k),
+        "You add height and width; a map has height × width positions.": lambda h, w, k: (h + w) * math.log2(k),
+        "You take the map for a square; width counts as well.": lambda h, w, k: h**2 * math.log2(k),
+        "You take the map for a square; height counts as well.": lambda h, w, k: w**2 * math.log2(k),
+        "You count one code too many.\nIndices run from 0 to K - 1.": _each(lambda codes: math.log2(codes + 1)),
+        "You count one code too few.\nIndices run from 0 to K - 1.": _each(lambda codes: math.log2(max(codes - 1, 1))),
+        "The sign is wrong; bits are positive.": _whole(lambda bits: -bits),
+    }
+)
+for _width in (8, 16, 32, 64):
+    latent_bits.mistakes(
+        {
+            f"You count {_width} bits for every index, as an integer type does. One below K needs less.\nHow many bits "
+            "does it take to name one of K?": _each(lambda codes, width=_width: width)
+        }
+    )
+
+
+@latent_bits.unless
+def _costs_where_nothing_is_said(got: float, height: int, width: int, codes: int) -> None:
+    if codes == 1:
+        raise Mistake(f"A map of one code costs {got:g} bits by your function; it can only say one thing.")
+
+
+@latent_bits.unless
+def _times_something(got: float, height: int, width: int, codes: int) -> None:
+    times, per_index = got / (height * width * math.log2(codes)), got / (height * width)
     if (times > 1.5 and close(times, round(times), 1e-6)) or (per_index > 64 and per_index % 32 == 0):
         raise Mistake(
             f"Your result is {times:g} times too large. Does the length D of a code play a part, the size of the "
             "codebook, or the channels of the image? The decoder has the codes; only which one was chosen is sent."
         )
-    raise Mistake(
-        f"For {height}×{width} positions and K = {codes} your function returns {got:g}; that is not its bits.",
-        "How many different maps are there, and how many bits does it take to name one of them?",
-    )
 
 
 # receptive_field
@@ -100,56 +125,62 @@ def _explain_latent_bits(got: float, height: int, width: int, codes: int) -> Non
 Layers = list[tuple[int, int]]
 
 
-@exercise(points=1)
-def receptive_field(answer: Answer) -> None:
-    """Judge ``receptive_field(layers)``: how many pixels one output sees along one side."""
-    chains: list[Layers] = [[(3, 2), (5, 1), (4, 3), (7, 2)], [(4, 2), (4, 2), (3, 1), (3, 1), (1, 1)]]
+receptive_field = Task(
+    encdec.receptive_field,
+    points=1,
+    tolerance=1e-6,
+    later=4,  # a match by chance is common between integers, on five chains it is not
+    otherwise="For some layers your result is wrong.",
+)
+
+
+@receptive_field.inputs
+def _chains() -> Iterator[tuple[Layers]]:
+    yield ([(3, 2), (5, 1), (4, 3), (7, 2)],)
+    yield ([(4, 2), (4, 2), (3, 1), (3, 1), (1, 1)],)
     for length in (2, 3, 4):
-        chain = []
-        for _ in range(length):
-            kernel = _between(2, 7)
-            chain.append((kernel, _between(1, min(3, kernel))))
-        chains.append([(6, 3), *chain, (3, 2)])
-    got = [_field_by(answer, chain) for chain in chains]
-    if any(mine != encdec.receptive_field(chain) for mine, chain in zip(got, chains, strict=True)):
-        _explain_receptive_field(got, chains)
-    for chain in ([(5, 2)], [(1, 1)], [(4, 4)]):
-        if (alone := _field_by(answer, chain)) != chain[0][0]:
-            raise Mistake(
-                f"A single convolution sees as many pixels as its kernel is wide, here {chain[0][0]}; yours returns "
-                f"{alone:g}.",
-                "Does a layer's own stride change what one of its outputs sees?",
-            )
-    if (alone := _field_by(answer, [])) != 1:
-        raise Mistake(f"With no layer at all, an output is a pixel and sees 1 pixel; your function returns {alone:g}.")
+        kernels = [_between(2, 7) for _ in range(length)]
+        yield ([(6, 3), *((kernel, _between(1, min(3, kernel))) for kernel in kernels), (3, 2)],)
+    yield from (([(5, 2)],), ([(1, 1)],), ([(4, 4)],), ([],))
 
 
-def _field_by(answer: Answer, chain: Layers) -> float:
-    given = list(chain)
-    got = answer.number(given)
-    if given != chain:
-        raise Mistake("Your function changes the list it was given; whoever called it still needs it.")
-    return round(got, 6)
+@receptive_field.unless
+def _name_the_layers(got: float, layers: Layers) -> None:
+    if len(layers) == 1:
+        raise Mistake(
+            f"A single convolution sees as many pixels as its kernel is wide, here {layers[0][0]}; yours returns "
+            f"{got:g}.",
+            "Does a layer's own stride change what one of its outputs sees?",
+        )
+    if not layers:
+        raise Mistake(f"With no layer at all, an output is a pixel and sees 1 pixel; your function returns {got:g}.")
+    raise Mistake(
+        f"For the layers {layers} your function returns {got:g}; following the connections back gives another number.",
+        "One more layer adds kernel - 1 steps. How many pixels long is a step of this layer?",
+    )
 
 
 def _sum_of(
     steps: Callable[[list[int]], Sequence[float]], first: float = 1, less: int = 1
 ) -> Callable[[Layers], float]:
     """Return the sum of (kernel - ``less``) steps, where ``steps`` makes the steps of the layers from their strides."""
-    return lambda chain: (
-        first + sum((k - less) * step for (k, _), step in zip(chain, steps(_strides(chain)), strict=True))
+    return lambda layers: (
+        first + sum((k - less) * step for (k, _), step in zip(layers, steps(_strides(layers)), strict=True))
     )
 
 
-def _upwards(chain: Layers, grow: Callable[[float, int, int], float]) -> float:
-    field = 1.0
-    for kernel, stride in reversed(chain):
-        field = grow(field, kernel, stride)
+def _upwards(grow: Callable[[float, int, int], float]) -> Callable[[Layers], float]:
+    def field(layers: Layers) -> float:
+        size = 1.0
+        for kernel, stride in reversed(layers):
+            size = grow(size, kernel, stride)
+        return size
+
     return field
 
 
-def _strides(chain: Layers) -> list[int]:
-    return [stride for _, stride in chain]
+def _strides(layers: Layers) -> list[int]:
+    return [stride for _, stride in layers]
 
 
 def _jumps(strides: list[int]) -> list[int]:
@@ -160,106 +191,62 @@ def _jumps_with_own(strides: list[int]) -> list[int]:
     return [math.prod(strides[: i + 1]) for i in range(len(strides))]
 
 
-_FENCE = "A kernel of 3 has 3 posts, but how many gaps between them?"
-_OWN = "A layer's own stride sets how far its outputs lie apart, which only the layers after it feel."
-_WRONG_FIELDS: list[tuple[Callable[[Layers], float], str, str]] = [
-    (_sum_of(_jumps, first=0), "One pixel is missing: the one that is seen with no layer at all.", ""),
-    (_sum_of(_jumps, first=2), "One pixel too many.", "Start with one pixel, before any layer."),
-    (_sum_of(lambda s: [1] * len(s)), "The strides play no part in your result.", "How long is a later layer's step?"),
-    (_sum_of(_jumps_with_own), "You count the stride of a layer for this same layer.", _OWN),
-    (_sum_of(_jumps_with_own, first=0), "You count the stride of a layer for this same layer.", _OWN),
-    (_sum_of(lambda s: s), "Each layer feels only its own stride.", "Which strides lie between it and the image?"),
-    (_sum_of(lambda s: [1, *s[:-1]]), "Each layer feels only the stride just before it.", "Strides multiply."),
-    (
-        _sum_of(lambda s: [sum(s[:i]) or 1 for i in range(len(s))]),
-        "You add up the strides; one after the other they multiply.",
-        "Half of a half is a quarter.",
-    ),
-    (_sum_of(_jumps, first=0, less=0), "You add k steps for a kernel of k.", _FENCE),
-    (_sum_of(_jumps, less=0), "You add k steps for a kernel of k.", _FENCE),
-    (
-        _sum_of(lambda s: [1 + sum(s[:i]) for i in range(len(s))]),
-        "You add up the strides; one after the other they multiply.",
-        "Half of a half is a quarter.",
-    ),
-    (
-        _sum_of(lambda s: [math.prod(s)] * len(s)),
-        "Each layer feels the strides of all layers, also of those behind it.",
-        "Which strides lie between a layer and the image?",
-    ),
-    (
-        lambda chain: encdec.receptive_field(chain[::-1]),
-        "The layers are taken in the wrong order: the first in the list is the one next to the image.",
-        "There is one recursion from the image upwards and another from the output down.",
-    ),
-    (
-        lambda chain: _upwards(chain, lambda field, kernel, stride: field * stride + kernel),
-        "Going backwards you give each of r outputs a full stride.",
-        "r outputs in a row have r - 1 gaps between them.",
-    ),
-    (
-        lambda chain: _upwards(chain, lambda field, kernel, stride: field * stride + kernel - 1),
-        "Going backwards you give each of r outputs a full stride.",
-        "r outputs in a row have r - 1 gaps between them.",
-    ),
-    (
-        lambda chain: encdec.receptive_field([(stride, kernel) for kernel, stride in chain]),
-        "Kernel and stride have changed places: each layer is (kernel, stride).",
-        "",
-    ),
-    (
-        lambda chain: 1 + sum(k * j - 1 for (k, _), j in zip(chain, _jumps(_strides(chain)), strict=True)),
-        "The 1 is subtracted after multiplying: (kernel - 1) belongs in brackets.",
-        "",
-    ),
-    (
-        _sum_of(lambda s: [2**i for i in range(len(s))]),
-        "You take every stride for 2; they stand in the list.",
-        "",
-    ),
-    (
-        _sum_of(lambda s: [stride**i for i, stride in enumerate(s)]),
-        "You take the power of a layer's own stride, as if all layers before it had the same.",
-        "Multiply the strides that are really there.",
-    ),
-    (lambda chain: encdec.receptive_field(chain) ** 2, "This is an area; pixels along one side are asked for.", ""),
-    (
-        lambda chain: (encdec.receptive_field(chain) - 1) / 2,
-        "This is how far it reaches to one side of the middle; the whole width is asked for.",
-        "",
-    ),
-    (
-        lambda chain: (encdec.receptive_field(chain) - 1) // 2,
-        "This is how far it reaches to one side of the middle; the whole width is asked for.",
-        "",
-    ),
-    (lambda chain: sum(k for k, _ in chain), "You add up the kernels; windows overlap, and strides stretch them.", ""),
-    (lambda chain: math.prod(k for k, _ in chain), "You multiply the kernels; neighbouring windows overlap.", ""),
-    (
-        lambda chain: math.prod(_strides(chain)),
-        "This is the total stride: how far two outputs lie apart, not what one of them sees.",
-        "",
-    ),
-    (lambda chain: max(k for k, _ in chain), "This is the largest kernel alone; layers see through one another.", ""),
-    (lambda chain: chain[0][0], "Only the first layer counts in your result.", "Each further layer widens the field."),
-    (lambda chain: chain[-1][0], "Only the last layer counts in your result.", "The layers below widen it, too."),
-    (
-        lambda chain: chain[-1][0] * math.prod(_strides(chain[:-1])),
-        "Only the last layer counts in your result.",
-        "The layers below widen it, too.",
-    ),
-]
-
-
-def _explain_receptive_field(got: list[float], chains: list[Layers]) -> None:
-    for wrong, message, hint in _WRONG_FIELDS:  # a match by chance is common between integers, on all chains it is not
-        if all(mine == wrong(chain) for mine, chain in zip(got, chains, strict=True)):
-            raise Mistake(message, hint)
-    mine, chain = next(pair for pair in zip(got, chains, strict=True) if pair[0] != encdec.receptive_field(pair[1]))
-    raise Mistake(
-        f"For the layers {chain} your function returns {mine:g}; following the connections back gives another number.",
-        "One more layer adds kernel - 1 steps. How many pixels long is a step of this layer?",
-    )
+receptive_field.mistakes(
+    {
+        "One pixel is missing: the one that is seen with no layer at all.": _sum_of(_jumps, first=0),
+        "One pixel too many.\nStart with one pixel, before any layer.": _sum_of(_jumps, first=2),
+        "The strides play no part in your result.\nHow long is a later layer's step?": _sum_of(lambda s: [1] * len(s)),
+        "You count the stride of a layer for this same layer.\nA layer's own stride sets how far its outputs lie "
+        "apart, which only the layers after it feel.": (_sum_of(_jumps_with_own), _sum_of(_jumps_with_own, first=0)),
+        "Each layer feels only its own stride.\nWhich strides lie between it and the image?": _sum_of(lambda s: s),
+        "Each layer feels only the stride just before it.\nStrides multiply.": _sum_of(lambda s: [1, *s][: len(s)]),
+        "You add up the strides; one after the other they multiply.\nHalf of a half is a quarter.": (
+            _sum_of(lambda s: [sum(s[:i]) or 1 for i in range(len(s))]),
+            _sum_of(lambda s: [1 + sum(s[:i]) for i in range(len(s))]),
+        ),
+        "You add k steps for a kernel of k.\nA kernel of 3 has 3 posts, but how many gaps between them?": (
+            _sum_of(_jumps, first=0, less=0),
+            _sum_of(_jumps, less=0),
+        ),
+        "Each layer feels the strides of all layers, also of those behind it.\nWhich strides lie between a layer and "
+        "the image?": _sum_of(lambda s: [math.prod(s)] * len(s)),
+        "The layers are taken in the wrong order: the first in the list is the one next to the image.\nThere is one "
+        "recursion from the image upwards and another from the output down.": lambda layers: encdec.receptive_field(
+            layers[::-1]
+        ),
+        "Going backwards you give each of r outputs a full stride.\nr outputs in a row have r - 1 gaps between them.": (
+            _upwards(lambda field, kernel, stride: field * stride + kernel),
+            _upwards(lambda field, kernel, stride: field * stride + kernel - 1),
+        ),
+        "Kernel and stride have changed places: each layer is (kernel, stride).": lambda layers: encdec.receptive_field(
+            [(stride, kernel) for kernel, stride in layers]
+        ),
+        "The 1 is subtracted after multiplying: (kernel - 1) belongs in brackets.": lambda layers: (
+            1 + sum(k * j - 1 for (k, _), j in zip(layers, _jumps(_strides(layers)), strict=True))
+        ),
+        "You take every stride for 2; they stand in the list.": _sum_of(lambda s: [2**i for i in range(len(s))]),
+        "You take the power of a layer's own stride, as if all layers before it had the same.\nMultiply the strides "
+        "that are really there.": _sum_of(lambda s: [stride**i for i, stride in enumerate(s)]),
+        "This is an area; pixels along one side are asked for.": lambda layers: encdec.receptive_field(layers) ** 2,
+        "This is how far it reaches to one side of the middle; the whole width is asked for.": (
+            lambda layers: (encdec.receptive_field(layers) - 1) / 2,
+            lambda layers: (encdec.receptive_field(layers) - 1) // 2,
+        ),
+        "You add up the kernels; windows overlap, and strides stretch them.": lambda layers: sum(k for k, _ in layers),
+        "You multiply the kernels; neighbouring windows overlap.": lambda layers: math.prod(k for k, _ in layers),
+        "This is the total stride: how far two outputs lie apart, not what one of them sees.": lambda layers: math.prod(
+            _strides(layers)
+        ),
+        "This is the largest kernel alone; layers see through one another.": lambda layers: max(k for k, _ in layers),
+        "Only the first layer counts in your result.\nEach further layer widens the field.": lambda layers: layers[0][
+            0
+        ],
+        "Only the last layer counts in your result.\nThe layers below widen it, too.": (
+            lambda layers: layers[-1][0],
+            lambda layers: layers[-1][0] * math.prod(_strides(layers[:-1])),
+        ),
+    }
+)
 
 
 # pareto_front
@@ -281,10 +268,21 @@ def pareto_front(answer: Answer) -> None:
     _judge_front(answer, _cloud(10, 4)[:, ::2] - 9)  # negative, not contiguous
     try:
         _judge_front(answer, 1e6 + 0.01 * _cloud(9, 2).double())
+        for scale in (1e-12, 1e-3, 1e3):
+            _judge_front(answer, scale * _cloud(9, 2))
+        _judge_front(answer, _with_a_hair_worse(_cloud(9, 2)))
     except Mistake as mistake:
         raise Mistake(
-            "Rows of large numbers that differ by little are compared wrongly.", "Do you round, or allow a tolerance?"
+            "Rows that differ by little, for numbers of their size, are compared wrongly.",
+            "Do you round, or allow a tolerance?",
         ) from mistake
+
+
+def _with_a_hair_worse(points: Tensor) -> Tensor:
+    """Add to each row on the front one that is larger in one column, by as little as can be."""
+    worse = points[_front(points)]
+    worse[:, 1] = worse[:, 1].nextafter(torch.tensor(torch.inf))
+    return torch.cat([points, worse])
 
 
 def _cloud(count: int, columns: int) -> Tensor:
@@ -498,8 +496,8 @@ def _nothing(x: Tensor) -> Tensor:
 
 def _inner(x: Tensor, w: Weights, first: Activation = F.relu, second: Activation = F.relu) -> Tensor:
     """Compute f(x), with the activations before the two convolutions."""
-    inside = F.conv2d(first(x), w.wide, w.wide_bias, padding=1)
-    return F.conv2d(second(inside), w.narrow.reshape(*w.narrow.shape[:2], 1, 1), w.narrow_bias)
+    inside = F.conv2d(first(x), w.wide.reshape(len(w.wide), -1, 3, 3), w.wide_bias, padding=1)
+    return F.conv2d(second(inside), w.narrow.reshape(len(w.narrow), -1, 1, 1), w.narrow_bias)
 
 
 def _layer(x: Tensor, w: Weights) -> Tensor:
@@ -529,7 +527,7 @@ def _run(module: nn.Module, x: Tensor) -> Outcome:
     """Call a module on a copy, which is no leaf, so that in-place operations raise no error of their own."""
     given = x.clone()
     try:
-        y = Answer(lambda box: module(box[0])).tensor([given], shape=tuple(x.shape))
+        y = Answer(lambda box: module(box[0])).tensor((given,), shape=tuple(x.shape))
     except Mistake as mistake:
         if "must match the size of tensor" in mistake.message:
             raise Mistake(
@@ -552,6 +550,7 @@ def _weights(module: nn.Module, channels: int, hidden: int) -> tuple[list[Weight
     found: dict[str, list[Tensor]] = {"wide": [], "narrow": [], "wide_bias": [], "narrow_bias": []}
     shapes = {
         (hidden, channels, 3, 3): "wide",
+        (hidden, channels * 9): "wide",  # a linear layer on unfolded neighbourhoods
         (channels, hidden, 1, 1): "narrow",
         (channels, hidden): "narrow",
         (hidden,): "wide_bias",

@@ -1,26 +1,20 @@
 """Checks of notebook 11: a gated layer, the class inside the gate, nats per code, sampling, temperature."""
 
 import copy
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.special import entr
 
-from vqvae_course.checks.answer import NARROW, Answer, Mistake, close, kind, recognise
+from vqvae_course.checks.answer import Answer, Mistake, kind, let_time_begin_anew
+from vqvae_course.checks.read import tensor
 from vqvae_course.checks.report import exercise
-
-Candidates = dict[str, Any]
-
-
-def _meant(got: Tensor | float, known: Candidates, tolerance: float = NARROW) -> None:
-    """Refuse the result of a known mistake; a key is what to say, and a hint on a second line."""
-    for text, value in known.items():
-        message, _, hint = text.partition("\n")
-        recognise(got, [(value, message, hint)], tolerance)
-
+from vqvae_course.checks.task import Task
 
 # The layer of two stacks
 
@@ -32,7 +26,11 @@ def GatedLayer(answer: Answer) -> None:
         layer = _built(answer, 3, size, first)
         _judge_shapes(layer, 3, height, width)
         _judge_range(layer, 3, height, width)
-        _judge_paths(layer, 3, height, width, size, first)
+        try:
+            _judge_paths(layer, 3, height, width, size, first)
+        except Mistake:
+            _judge_frame(copy.deepcopy(layer), 3, size // 2)  # copies of the edge are felt at strange places
+            raise
         with torch.no_grad():
             for parameter in layer.parameters():
                 parameter.normal_(std=0.3)
@@ -450,166 +448,235 @@ def _gate(x: Tensor) -> Tensor:
     return torch.tanh(a) * torch.sigmoid(b)
 
 
-@exercise(points=2)
-def class_bias(answer: Answer) -> None:
-    """Judge ``class_bias(x, labels, table)``: the class is added to both halves, before the gate."""
+Rows = Callable[[Tensor, Tensor], Tensor]  # of labels and table, one row an image
+
+
+def _with(rows: Rows = lambda labels, table: table[labels]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Return the gate with such rows added inside."""
+    return lambda x, labels, table: _gate(x + rows(labels, table)[:, :, None, None])
+
+
+def _halves(gated: Callable[..., Tensor]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Return a function of the two halves of the channels and of their two biases."""
+    return lambda x, labels, table: gated(*x.chunk(2, dim=1), *table[labels][:, :, None, None].chunk(2, dim=1))
+
+
+class_bias = Task(
+    _with(),
+    name="class_bias",
+    points=2,
+    reads=tensor,
+    zero=1e-6,  # a gradient may cancel, up to rounding
+    gradients=("x", "table"),
+    half=True,
+    otherwise="The result is not tanh(a + V_f) times sigmoid(b + V_g) with each image's own row of the table.",
+    hint="Look up the rows first, give them two more axes, add, and gate last.",
+)
+
+
+@class_bias.inputs
+def _images() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     # In the third case the (B, 2C) rows fit the last two axes as well, so a wrong axis raises no error there.
     for batch, channels, height, width, classes in ((3, 2, 4, 5, 6), (1, 3, 2, 5, 4), (4, 3, 4, 6, 5), (6, 1, 3, 1, 7)):
-        x = torch.randn(batch, 2 * channels, height, width)
-        table = 1.5 * torch.randn(classes, 2 * channels)
         labels = torch.randperm(classes)[:batch] if batch > 1 else torch.randint(1, classes, (1,))
-        got = answer.tensor(x, labels, table, shape=(batch, channels, height, width))
-        bias = table[labels][:, :, None, None]
-        right = _gate(x + bias)
-        if torch.allclose(got.to(right), right, atol=1e-5):
-            continue
-        a, b = x.chunk(2, dim=1)
-        bias_a, bias_b = bias.chunk(2, dim=1)
-        other = {
-            "next": table[(labels + 1) % classes],
-            "previous": table[(labels - 1) % classes],
-        }
-        known = {
-            "The class is not in the result at all: this is the plain gate.\nWhere does the table come in?": _gate(x),
-            "The class is added after the gate. There it shifts the result and cannot change how the unit responds."
-            "\nAdd it before tanh and sigmoid.": _gate(x) + bias_a,
-            "Your second half of the table is added after the gate.\nBoth halves go inside.": [
-                torch.tanh(a + bias_a) * torch.sigmoid(b) + bias_b,
-                _gate(x) + bias_b,
-            ],
-            "The class reaches the tanh half only, so it cannot open or close the valves.\nThe table has one number "
-            "for each of the 2C channels.": torch.tanh(a + bias_a) * torch.sigmoid(b),
-            "The class reaches the sigmoid half only.\nThe table has one number for each of the 2C "
-            "channels.": torch.tanh(a) * torch.sigmoid(b + bias_b),
-            "The halves are swapped: the first half of the channels is the signal, for tanh, the second the valve."
-            "\nWhich half does your tanh see?": _gate((x + bias).roll(channels, dims=1)),
-            "The two halves of the table are swapped.\nIt is laid out like the channels.": _gate(
-                x + bias.roll(channels, dims=1)
-            ),
-            "All images get the class of the first one.\nlabels has one entry per image.": _gate(x + bias[:1]),
-            "All images get the mean of the batch's classes.\nOne row of the table per image.": _gate(
-                x + bias.mean(dim=0, keepdim=True)
-            ),
-            "All images get the sum of the batch's classes.\nOne row of the table per image.": _gate(
-                x + bias.sum(dim=0, keepdim=True)
-            ),
-            "Each image gets the row of the table with its own number in the batch, not that of its class."
-            "\nUse labels.": _gate(x + table[torch.arange(batch) % classes][:, :, None, None]),
-            "Each image gets the row of another class: the one after its own.\nClasses are counted from 0.": _gate(
-                x + other["next"][:, :, None, None]
-            ),
-            "Each image gets the row of another class: the one before its own.\nClasses are counted from 0.": _gate(
-                x + other["previous"][:, :, None, None]
-            ),
-            "The class multiplies what comes in; eq. 4 adds it.\nA plus, not a times.": _gate(x * bias),
-            "The class is subtracted.\nMind the sign.": _gate(x - bias),
-            "The signals and valves are taken in turns, even and odd channels.\nThe first half of the channels are the "
-            "signals.": torch.tanh((x + bias)[:, ::2]) * torch.sigmoid((x + bias)[:, 1::2]),
-            "tanh is applied to both halves.\nThe valve lies between 0 and 1.": torch.tanh(a + bias_a)
-            * torch.tanh(b + bias_b),
-            "sigmoid is applied to both halves.\nThe signal lies between -1 and 1.": torch.sigmoid(a + bias_a)
-            * torch.sigmoid(b + bias_b),
-            "The class is added to the two factors, after tanh and sigmoid.\nEq. 4 adds it to a and b, inside.": (
-                torch.tanh(a) + bias_a
-            )
-            * (torch.sigmoid(b) + bias_b),
-            "The signal does not go through tanh.\nEq. 2.": (a + bias_a) * torch.sigmoid(b + bias_b),
-            "The halves are added; a valve multiplies.\nEq. 2.": torch.tanh(a + bias_a) + torch.sigmoid(b + bias_b),
-        }
-        if (batch, 2 * channels) == (height, width):
-            known[
-                "The rows of the table land on the wrong axes: on height and width. It runs only where the sizes "
-                "happen to fit.\nGive the (B, 2C) rows two more axes at the end."
-            ] = _gate(x + table[labels])
-        for text, values in known.items():
-            for value in values if isinstance(values, list) else [values]:
-                _meant(got, {text: value})
-        raise Mistake(
-            "The result is not tanh(a + V_f) times sigmoid(b + V_g) with each image's own row of the table.",
-            "Look up the rows first, give them two more axes, add, and gate last.",
-        )
+        x, table = _signals(batch, channels, height, width), _class_table(classes, channels)
+        yield x.requires_grad_(batch != 3), labels, table.requires_grad_(batch != 3)  # without, x += ... runs, too
+    yield _signals(5, 2, 2, 3), torch.tensor([8, 0, 8, 3, 0]), _class_table(9, 2)  # the first class, the last, again
+
+
+def _signals(batch: int, channels: int, height: int, width: int) -> Tensor:
+    return torch.randn(batch, 2 * channels, height, width).requires_grad_()
+
+
+def _class_table(classes: int, channels: int) -> Tensor:
+    return (1.5 * torch.randn(classes, 2 * channels)).requires_grad_()
+
+
+def _on_wrong_axes(x: Tensor, labels: Tensor, table: Tensor) -> Tensor:
+    fits = x.shape[2:] == (len(x), x.shape[1])
+    return _gate(x + table[labels]) if fits else _with()(x, labels, table)
+
+
+class_bias.mistakes(
+    {
+        "The class is not in the result at all: this is the plain gate.\nWhere does the table come "
+        "in?": lambda x, labels, table: _gate(x),
+        "The class is added after the gate. There it shifts the result and cannot change how the unit responds.\n"
+        "Add it before tanh and sigmoid.": _halves(lambda a, b, f, g: torch.tanh(a) * torch.sigmoid(b) + f),
+        "Your second half of the table is added after the gate.\nBoth halves go inside.": (
+            _halves(lambda a, b, f, g: torch.tanh(a + f) * torch.sigmoid(b) + g),
+            _halves(lambda a, b, f, g: torch.tanh(a) * torch.sigmoid(b) + g),
+        ),
+        "The class reaches the tanh half only, so it cannot open or close the valves.\nThe table has one number for "
+        "each of the 2C channels.": _halves(lambda a, b, f, g: torch.tanh(a + f) * torch.sigmoid(b)),
+        "The class reaches the sigmoid half only.\nThe table has one number for each of the 2C channels.": _halves(
+            lambda a, b, f, g: torch.tanh(a) * torch.sigmoid(b + g)
+        ),
+        "The halves are swapped: the first half of the channels is the signal, for tanh, the second the valve.\nWhich "
+        "half does your tanh see?": _halves(lambda a, b, f, g: torch.sigmoid(a + f) * torch.tanh(b + g)),
+        "The two halves of the table are swapped.\nIt is laid out like the channels.": _halves(
+            lambda a, b, f, g: torch.tanh(a + g) * torch.sigmoid(b + f)
+        ),
+        "All images get the class of the first one.\nlabels has one entry per image.": _with(
+            lambda labels, table: table[labels][:1]
+        ),
+        "All images get the mean of the batch's classes.\nOne row of the table per image.": _with(
+            lambda labels, table: table[labels].mean(dim=0, keepdim=True)
+        ),
+        "All images get the sum of the batch's classes.\nOne row of the table per image.": _with(
+            lambda labels, table: table[labels].sum(dim=0, keepdim=True)
+        ),
+        "Each image gets the row of the table with its own number in the batch, not that of its class.\nUse "
+        "labels.": _with(lambda labels, table: table[torch.arange(len(labels)) % len(table)]),
+        "Each image gets the row of another class: the one after its own.\nClasses are counted from 0.": _with(
+            lambda labels, table: table[(labels + 1) % len(table)]
+        ),
+        "Each image gets the row of another class: the one before its own.\nClasses are counted from 0.": _with(
+            lambda labels, table: table[labels - 1]
+        ),
+        "The class multiplies what comes in; eq. 4 adds it.\nA plus, not a times.": (
+            lambda x, labels, table: _gate(x * table[labels][:, :, None, None])
+        ),
+        "The class is subtracted.\nMind the sign.": _with(lambda labels, table: -table[labels]),
+        "The signals and valves are taken in turns, even and odd channels.\nThe first half of the channels are the "
+        "signals.": lambda x, labels, table: _gate(
+            torch.cat([(x + table[labels][:, :, None, None])[:, start::2] for start in (0, 1)], dim=1)
+        ),
+        "tanh is applied to both halves.\nThe valve lies between 0 and 1.": _halves(
+            lambda a, b, f, g: torch.tanh(a + f) * torch.tanh(b + g)
+        ),
+        "sigmoid is applied to both halves.\nThe signal lies between -1 and 1.": _halves(
+            lambda a, b, f, g: torch.sigmoid(a + f) * torch.sigmoid(b + g)
+        ),
+        "The class is added to the two factors, after tanh and sigmoid.\nEq. 4 adds it to a and b, inside.": _halves(
+            lambda a, b, f, g: (torch.tanh(a) + f) * (torch.sigmoid(b) + g)
+        ),
+        "The signal does not go through tanh.\nEq. 2.": _halves(lambda a, b, f, g: (a + f) * torch.sigmoid(b + g)),
+        "The halves are added; a valve multiplies.\nEq. 2.": _halves(
+            lambda a, b, f, g: torch.tanh(a + f) + torch.sigmoid(b + g)
+        ),
+        "The rows of the table land on the wrong axes: on height and width. It runs only where the sizes happen to "
+        "fit.\nGive the (B, 2C) rows two more axes at the end.": _on_wrong_axes,
+    }
+)
 
 
 # Nats per code
 
 
-@exercise(points=2)
-def nll(answer: Answer) -> None:
-    """Judge ``nll(logits, indices)``: the mean of minus log softmax at the right code, in nats."""
+def _each(logits: Tensor, indices: Tensor, axis: int = 1) -> Tensor:
+    """Return -log p at the code that came, (B, h, w), with a softmax over one axis."""
+    return -logits.log_softmax(dim=axis).gather(1, indices[:, None])[:, 0]
+
+
+nll = Task(
+    lambda logits, indices: _each(logits, indices).mean(),
+    name="nll",
+    points=2,
+    otherwise="This is not the mean of -log softmax at the code that came.",
+    hint="Per position: log-sum-exp of the K logits minus the logit of the right code.",
+)
+
+
+@nll.inputs
+def _logits() -> Iterator[tuple[Tensor, Tensor]]:
     for batch, codes, height, width in ((2, 5, 3, 4), (3, 2, 1, 6), (1, 7, 4, 2), (4, 4, 4, 4)):
         logits = 2 * torch.randn(batch, codes, height, width) + 3 + torch.randn(batch, 1, height, width)
-        indices = torch.randint(codes, (batch, height, width))
-        got = answer.number(logits.clone().requires_grad_() if batch == 3 else logits, indices)
-        log_p = logits.double().log_softmax(dim=1)
-        each = -log_p.gather(1, indices[:, None])[:, 0]
-        if not close(got, float(each.mean()), 1e-4):
-            _refuse_nll(got, logits.double(), indices, each)
-    large = 300 * torch.randn(2, 5, 3, 4)
-    indices = torch.randint(5, (2, 3, 4))
-    value = answer(large, indices)
-    value = float(value.item()) if hasattr(value, "item") and math.prod(value.shape) == 1 else value
-    expected = float(F.cross_entropy(large.double(), indices))
-    if not isinstance(value, float | int) or not math.isfinite(value) or not close(float(value), expected, 1e-3):
-        raise Mistake(
-            f"For logits in the hundreds your function gives {value!s:.12}; {expected:.1f} is right. e to the power of "
-            "some hundreds does not fit into a float, and the logarithm of a probability rounded to 0 is infinite.",
-            "Stay in logarithms: subtract log-sum-exp from the logit, or use log_softmax.",
-        )
+        yield logits.requires_grad_(batch == 3), _codes(batch, codes, height, width)
+    yield 300 * torch.randn(2, 5, 3, 4), _codes(2, 5, 3, 4)
 
 
-def _refuse_nll(got: float, logits: Tensor, indices: Tensor, each: Tensor) -> None:
-    p, picked = logits.softmax(dim=1), logits.gather(1, indices[:, None])[:, 0]
-    codes, mean = logits.shape[1], float(each.mean())
-    known: Candidates = {
-        "You apply softmax before the cross-entropy, which applies it again.\nIt takes logits as they are.": float(
-            F.cross_entropy(p, indices)
+def _codes(batch: int, codes: int, height: int, width: int) -> Tensor:
+    """Draw codes, the first and the last among them."""
+    indices = torch.randint(codes, (batch, height, width))
+    indices[0, 0, 0], indices[-1, -1, -1] = 0, codes - 1
+    return indices
+
+
+def _chance(logits: Tensor, indices: Tensor) -> Tensor:
+    return (-_each(logits, indices)).exp()
+
+
+nll.mistakes(
+    {
+        "You apply softmax before the cross-entropy, which applies it again.\nIt takes logits as they are.": (
+            lambda logits, indices: F.cross_entropy(logits.softmax(dim=1), indices)
         ),
-        "This is the sum over all positions; the mean is asked for.\nHow does it change with the batch size?": float(
-            each.sum()
+        "This is the sum over all positions; the mean is asked for.\nHow does it change with the batch size?": (
+            lambda logits, indices: _each(logits, indices).sum()
         ),
-        "This is in bits: base 2. Nats are asked for.\nWhich logarithm?": mean / math.log(2),
-        "The sign is wrong: this is the log-likelihood, which is negative.\nnll has a minus in front.": -mean,
+        "This is in bits: base 2. Nats are asked for.\nWhich logarithm?": lambda logits, indices: (
+            _each(logits, indices).mean() / math.log(2)
+        ),
+        "The sign is wrong: this is the log-likelihood, which is negative.\nnll has a minus in front.": (
+            lambda logits, indices: -_each(logits, indices).mean()
+        ),
         "This is nats per image: the sum over positions, averaged over the batch. Per code is asked for.\nHow many "
-        "codes has a map?": float(each.sum(dim=(1, 2)).mean()),
+        "codes has a map?": lambda logits, indices: _each(logits, indices).sum() / len(indices),
         "You divide by K as well: only one of the K entries of a position counts.\nTake the mean over positions, after "
-        "picking the right entry.": mean / codes,
-        "You average -log p over all K codes, not only over the right one.\nWhere do the indices come in?": float(
-            -logits.log_softmax(dim=1).mean()
+        "picking the right entry.": lambda logits, indices: _each(logits, indices).mean() / logits.shape[1],
+        "You average -log p over all K codes, not only over the right one.\nWhere do the indices come in?": (
+            lambda logits, indices: -logits.log_softmax(dim=1).mean()
         ),
-        "The logits are not normalised, and you do not normalise them.\nA log-sum-exp is missing.": float(
-            -picked.mean()
+        "The logits are not normalised, and you do not normalise them.\nA log-sum-exp is missing.": (
+            lambda logits, indices: -logits.gather(1, indices[:, None]).mean()
         ),
-        "This is minus the mean probability; the logarithm is missing.\nLog first, mean afterwards.": float(
-            -p.gather(1, indices[:, None]).mean()
+        "This is minus the mean probability; the logarithm is missing.\nLog first, mean afterwards.": (
+            lambda logits, indices: -_chance(logits, indices).mean()
         ),
-        "You take the logarithm of the mean probability; asked for is the mean of the logarithms.\nSwap the "
-        "two.": float(-p.gather(1, indices[:, None]).mean().log()),
-        "This is the perplexity, e to the power of the answer.\nLeave out the exp.": math.exp(mean),
-        "This is the entropy of your predictions: it does not ask which code came.\nWhere do the indices come "
-        "in?": float(-(p * p.log()).sum(dim=1).mean()),
-        "This is the cost of the likeliest code, not of the one that came.\nUse the indices.": float(
-            -p.amax(dim=1).log().mean()
+        "You take the logarithm of the mean probability; asked for is the mean of the logarithms.\nSwap the two.": (
+            lambda logits, indices: -_chance(logits, indices).mean().log()
         ),
-        "You use the indices of another image of the batch.\nKeep the order.": float(
-            -logits.log_softmax(dim=1).gather(1, indices.roll(1, 0)[:, None]).mean()
+        "This is the perplexity, e to the power of the answer.\nLeave out the exp.": lambda logits, indices: (
+            _each(logits, indices).mean().exp()
+        ),
+        "This is the entropy of your predictions: it does not ask which code came.\nWhere do the indices come in?": (
+            lambda logits, indices: entr(logits.softmax(dim=1)).sum(dim=1).mean()
+        ),
+        "This is the cost of the likeliest code, not of the one that came.\nUse the indices.": (
+            lambda logits, indices: -logits.log_softmax(dim=1).amax(dim=1).mean()
+        ),
+        "You use the indices of another image of the batch.\nKeep the order.": lambda logits, indices: _each(
+            logits, indices.roll(1, 0)
+        ).mean(),
+        **{
+            f"The softmax runs over the {name}: the wrong axis.\nThe K codes are axis 1.": (
+                lambda logits, indices, axis=axis: _each(logits, indices, axis).mean()
+            )
+            for axis, name in ((0, "batch"), (2, "height"), (3, "width"))
+        },
+        "You reshape (B, K, h, w) into rows of K numbers without moving the codes to the last axis first, so a row "
+        "mixes positions.\nMove the axis, then flatten.": lambda logits, indices: F.cross_entropy(
+            logits.reshape(-1, logits.shape[1]), indices.flatten()
         ),
     }
-    for axis, name in ((0, "batch"), (2, "height"), (3, "width")):
-        wrong = logits.log_softmax(dim=axis).gather(1, indices[:, None])
-        known[f"The softmax runs over the {name}: the wrong axis.\nThe K codes are axis 1."] = float(-wrong.mean())
-    scrambled = logits.reshape(-1, codes).log_softmax(dim=1).gather(1, indices.reshape(-1, 1))
-    known[
-        "You reshape (B, K, h, w) into rows of K numbers without moving the codes to the last axis first, so a row "
-        "mixes positions.\nMove the axis, then flatten."
-    ] = float(-scrambled.mean())
-    _meant(got, known, 1e-5)
+)
+
+
+@nll.unless
+def _in_the_hundreds(got: float, logits: Tensor, indices: Tensor) -> None:
+    if float(logits.detach().abs().max()) < 100:
+        return
+    found = (
+        f"For logits in the hundreds your function gives {got:.12}; {float(nll.right(logits, indices)):.1f} is right."
+    )
+    if math.isfinite(got):
+        raise Mistake(
+            f"{found} A clamp, of logits or of probabilities, or a small number inside the logarithm hides what an "
+            "unlikely code costs.",
+            "Subtract log-sum-exp from the logit, or use log_softmax: nothing has to be kept from getting large.",
+        )
     raise Mistake(
-        "This is not the mean of -log softmax at the code that came.",
-        "Per position: log-sum-exp of the K logits minus the logit of the right code.",
+        f"{found} e to the power of some hundreds does not fit into a float, and the logarithm of a probability "
+        "rounded to 0 is infinite.",
+        "Stay in logarithms: subtract log-sum-exp from the logit, or use log_softmax.",
     )
 
 
 # Sampling
+
+
+MOST_CALLS = 200_000  # of a prior; one for each image and place is far less
 
 
 class _Toy(nn.Module):
@@ -624,6 +691,9 @@ class _Toy(nn.Module):
     def forward(self, indices: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
         """Return the logits that the rule makes of the maps."""
         self.calls += 1
+        let_time_begin_anew()
+        if self.calls > MOST_CALLS:
+            raise Mistake(f"You call the prior more than {MOST_CALLS} times.", "Does your loop come to an end?")
         if not isinstance(indices, Tensor) or indices.ndim != 3:
             raise Mistake("The prior is to be given maps (B, h, w).", "Look at the call of prior.")
         if indices.dtype != torch.int64:
@@ -704,6 +774,12 @@ def _judge_order(answer: Answer) -> None:
                 "filling of the map, not given the codes before it.",
                 "After each draw, ask again.",
             )
+        if prior.calls == height**2 and height < width:
+            raise Mistake(
+                f"Of the {width} columns only the first {height} are drawn, as many as there are rows; the others keep "
+                "the filling.",
+                "Over what do your two loops run? Maps need not be square.",
+            )
         if prior.calls == height and width > 1:
             raise Mistake(
                 "The prior runs once per row: the codes of a row do not know those on their left.",
@@ -754,11 +830,11 @@ OFF = 0.055  # a share of 4000 draws is further off than this once in 10^10 chec
 
 
 def _single(
-    answer: Answer, logits: Tensor, temperature: float, seed: int, positions: int = 1, images: int = MANY
+    answer: Answer, logits: Tensor, temperature: float, seed: int, size: tuple[int, int] = (1, 1), images: int = MANY
 ) -> Tensor:
     prior = _Toy(len(logits), lambda maps: logits.view(1, -1, 1, 1).expand(len(maps), -1, *maps.shape[1:]).clone())
     generator = torch.Generator().manual_seed(seed)
-    return _drawn(answer, prior, (images, 1, positions), None, temperature, generator)
+    return _drawn(answer, prior, (images, *size), None, temperature, generator)
 
 
 def _share(maps: Tensor) -> Tensor:
@@ -781,27 +857,33 @@ def _judge_single_draws(answer: Answer) -> None:
         )
     share = _share(drawn)
     _refuse_share(share, P, {"logits": logits / logits.sum(), "uniform": torch.full((4,), 0.25)}, 1.0)
-    pairs = _single(answer, logits, 1.0, 14, positions=2, images=MANY // 2)[:, 0]
-    equal = float((pairs[:, 0] == pairs[:, 1]).float().mean())
-    if abs(equal - float((P * P).sum())) > 0.08:
-        raise Mistake(
-            "Two positions whose codes should be independent are drawn alike: they use the same random numbers.",
-            "Draw fresh numbers at each position; do not seed inside the loop.",
-        )
-    neighbours = drawn.flatten()
-    equal = float((neighbours[::2] == neighbours[1::2]).float().mean())
-    if abs(equal - float((P * P).sum())) > 0.08:
-        raise Mistake("Images of a batch are not drawn independently of one another.", "One random number per image.")
-    for temperature, seed in ((0.5, 15), (2.0, 16)):
-        tempered = P ** (1 / temperature)
-        tempered = tempered / tempered.sum()
-        multiplied = P**temperature / (P**temperature).sum()
-        got = _share(_single(answer, logits, temperature, seed))
-        _refuse_share(got, tempered, {"multiplied": multiplied, "ignored": P}, temperature)
+    for temperature, seed in ((1.0, 14), (0.5, 15), (2.0, 16)):
+        _judge_all_places(answer, logits, temperature, seed)
     if len(_single(answer, logits, 0.01, 17, images=200).unique()) > 1:
         raise Mistake("At a temperature of 0.01 only the likeliest code should be left; others are drawn as well.")
     huge = torch.tensor([400.0, 401.0, -300.0, 399.0])
     _refuse_share(_share(_single(answer, huge, 1.0, 18)), huge.softmax(dim=0), {}, 1.0, "logits in the hundreds")
+
+
+def _judge_all_places(answer: Answer, logits: Tensor, temperature: float, seed: int) -> None:
+    """Judge shares at each place of a map, and whether places, and images, are drawn independently."""
+    tempered, multiplied = (logits / temperature).softmax(dim=0), (logits * temperature).softmax(dim=0)
+    maps = _single(answer, logits, temperature, seed, size=(2, 3)).flatten(1)
+    for place, drawn in enumerate(maps.T):
+        where = f"row {place // 3}, column {place % 3}" if place else ""
+        _refuse_share(_share(drawn), tempered, {"multiplied": multiplied, "ignored": P}, temperature, where)
+    expected = float(tempered.square().sum())
+    for one, other in itertools.combinations(maps.T, 2):
+        if abs(float((one == other).float().mean()) - expected) > 0.08:
+            raise Mistake(
+                "Two positions whose codes should be independent are drawn alike: they use the same random numbers.",
+                "Draw fresh numbers at each position; do not seed inside the loop.",
+            )
+    for drawn in maps.T:
+        if abs(float((drawn[::2] == drawn[1::2]).float().mean()) - expected) > 0.08:
+            raise Mistake(
+                "Images of a batch are not drawn independently of one another.", "One random number per image."
+            )
 
 
 def _refuse_share(got: Tensor, right: Tensor, known: dict[str, Tensor], temperature: float, which: str = "") -> None:
@@ -821,7 +903,8 @@ def _refuse_share(got: Tensor, right: Tensor, known: dict[str, Tensor], temperat
     }
     for name, share in known.items():
         if float((got - share).abs().max()) < 0.025 and float((right - share).abs().max()) > 2 * OFF:
-            raise Mistake(*texts[name])
+            message, hint = texts[name]
+            raise Mistake((f"At {which}, and not before: " if which else "") + message, hint)
     shown = ", ".join(f"{value:.2f}" for value in got.tolist())
     expected = ", ".join(f"{value:.2f}" for value in right.tolist())
     raise Mistake(
@@ -851,6 +934,8 @@ def _judge_generators(answer: Answer) -> None:
     run(generator)
     if torch.equal(first, run(generator)):
         raise Mistake("A generator that has gone on gives the same samples again: it is seeded anew inside.")
+    plain = _share(_drawn(answer, prior, (MANY, 1, 1)))  # with nothing but the shape
+    _refuse_share(plain, P, {}, 1.0, "one position, where no temperature is given and 1 is the default,")
     if torch.equal(run(None), run(None)):
         raise Mistake("Without a generator every call gives the same samples; torch's global one is to be used.")
 
@@ -892,85 +977,118 @@ def _judge_labels(answer: Answer) -> None:
 # Temperature
 
 
-@exercise(points=2)
-def temperature_entropy(answer: Answer) -> None:
-    """Judge ``temperature_entropy(logits, temperature)``: the entropy of softmax(logits / T), in nats."""
+def _entropy_at(temper: Callable[[Tensor, float], Tensor], axis: int = 1) -> Callable[[Tensor, float], Tensor]:
+    """Return the entropy, in nats, of the softmax of tempered logits."""
+    return lambda logits, temperature: entr(temper(logits, temperature).softmax(dim=axis)).sum(dim=1)
+
+
+def _divided(logits: Tensor, temperature: float) -> Tensor:
+    return logits / temperature
+
+
+temperature_entropy = Task(
+    _entropy_at(_divided),
+    name="temperature_entropy",
+    points=2,
+    reads=tensor,
+    zero=1e-4,
+    otherwise="This is not the entropy of softmax(logits / temperature).",
+    hint="Minus the sum of p log p over the codes.",
+)
+
+
+@temperature_entropy.inputs
+def _tempered() -> Iterator[tuple[Tensor, float]]:
     for rows, codes, temperature in ((3, 5, 0.7), (4, 3, 2.5), (1, 2, 0.3), (2, 6, 1.0)):
-        logits = 1.5 * torch.randn(rows, codes) + 2
-        got = answer.tensor(logits, temperature, shape=(rows,))
-        log_p = (logits.double() / temperature).log_softmax(dim=1)
-        right = -(log_p.exp() * log_p).sum(dim=1)
-        if torch.allclose(got.double(), right, rtol=1e-4, atol=1e-5):
-            continue
-        plain = logits.double().log_softmax(dim=1)
-        multiplied = (logits.double() * temperature).log_softmax(dim=1)
-        powered = plain.exp() ** (1 / temperature)
-        scaled, across = logits.double() / temperature, (logits.double() / temperature).log_softmax(dim=0)
-        tempered_p = (plain.exp() / temperature).log_softmax(dim=1)
-        _meant(
-            got,
-            {
-                "The temperature changes nothing in your result.\nDivide the logits by it.": -(plain.exp() * plain).sum(
-                    dim=1
-                ),
-                "You multiply by the temperature: a high one is to flatten, and raise the entropy.\nMultiplied or "
-                "divided?": -(multiplied.exp() * multiplied).sum(dim=1),
-                "This is in bits. Nats are asked for.\nWhich logarithm?": right / math.log(2),
-                "log Z is that of the logits at T = 1.\nIn H = log Z - the mean of logits / T, Z too belongs to the "
-                "tempered distribution.": logits.double().logsumexp(dim=1) - (log_p.exp() * scaled).sum(dim=1),
-                "The mean of the logits is not divided by the temperature.\nH = log Z - the mean of logits / "
-                "T.": scaled.logsumexp(dim=1) - (log_p.exp() * logits.double()).sum(dim=1),
-                "The softmax runs over the rows; each row is a distribution of its own.\nThe codes are axis 1.": -(
-                    across.exp() * across
-                ).sum(dim=1),
-                "The sign is wrong: no entropy of codes is negative.\nlog p is.": -right,
-                "The logarithm is that of the distribution at T = 1: this is a cross-entropy.\nBoth factors belong to "
-                "the tempered one.": -(log_p.exp() * plain).sum(dim=1),
-                "You weigh with the distribution at T = 1: this is a cross-entropy.\nBoth factors belong to the "
-                "tempered one.": -(plain.exp() * log_p).sum(dim=1),
-                "p to the power of 1/T does not add up to 1 until it is normalised.\nDivide by its sum.": -(
-                    powered * powered.log()
-                ).sum(dim=1),
-                "You divide the probabilities by the temperature, not the logits.\nThe softmax comes afterwards.": -(
-                    tempered_p.exp() * tempered_p
-                ).sum(dim=1),
-                "You take the mean over codes; an entropy is a sum.\nThe p in front is the weight already.": right
-                / codes,
-                "This is the perplexity, e to the power of the entropy.\nLeave out the exp.": right.exp(),
-                "You divide the entropy by the temperature.\nThe temperature acts on the logits.": -(
-                    plain.exp() * plain
-                ).sum(dim=1)
-                / temperature,
-                "You multiply the entropy by the temperature.\nThe temperature acts on the logits.": -(
-                    plain.exp() * plain
-                ).sum(dim=1)
-                * temperature,
-            },
-        )
-        raise Mistake(
-            "This is not the entropy of softmax(logits / temperature).", "Minus the sum of p log p over the codes."
-        )
-    logits = torch.tensor([[3.0, 1.0, -2.0], [1.0, 0.0, 1.0], [-900.0, 0.0, 900.0], [0.002, 0.0, 0.001]])
+        yield 1.5 * torch.randn(rows, codes) + 2, temperature
     for temperature in (0.001, 1000.0):
-        value = answer(logits, temperature)
-        if not isinstance(value, Tensor) or value.shape != (4,) or not bool(value.isfinite().all()):
-            raise Mistake(
-                f"At temperature {temperature:g} the result is not finite: a probability rounds to 0, and 0 times the "
-                "logarithm of 0 is not a number; or e to a large power overflows.",
-                "0 log 0 counts as 0. Start from log_softmax, or use torch.special.xlogy or entr.",
-            )
-        log_p = (logits.double() / temperature).log_softmax(dim=1)
-        right = -(log_p.exp() * log_p).sum(dim=1)
-        off = (value.double() - right).abs()
-        if float(off[:3].max()) <= 1e-3 < float(off[3]):
-            raise Mistake(
-                f"At temperature {temperature:g} logits that differ by about as much have the entropy {right[3]:.3f}; "
-                f"you find {value[3]:.3f}.",
-                "Is the temperature kept above some lower bound?",
-            )
-        if float(off.max()) > 1e-3:
-            raise Mistake(
-                f"At temperature {temperature:g} the entropies are wrong. Two codes that share the lead keep log 2 "
-                "nats; a single leader keeps 0.",
-                "Is something added to the probabilities to avoid log(0)?",
-            )
+        yield (
+            torch.tensor([[3.0, 1.0, -2.0], [1.0, 0.0, 1.0], [-900.0, 0.0, 900.0], [0.002, 0.0, 0.001]]),
+            temperature,
+        )
+
+
+def _of_tempered(change: Callable[[Tensor, Tensor, float], Tensor]) -> Callable[[Tensor, float], Tensor]:
+    """Return what is made of log p at T = 1, of log p at T, and of T."""
+    return lambda logits, temperature: change(
+        logits.log_softmax(dim=1), (logits / temperature).log_softmax(dim=1), temperature
+    )
+
+
+def _mean_of(values: Tensor, log_p: Tensor) -> Tensor:
+    return (log_p.exp() * values).sum(dim=1)
+
+
+temperature_entropy.mistakes(
+    {
+        "The temperature changes nothing in your result.\nDivide the logits by it.": _entropy_at(lambda x, t: x),
+        "You multiply by the temperature: a high one is to flatten, and raise the entropy.\nMultiplied or "
+        "divided?": _entropy_at(lambda x, t: x * t),
+        "This is in bits. Nats are asked for.\nWhich logarithm?": lambda x, t: (
+            _entropy_at(_divided)(x, t) / math.log(2)
+        ),
+        "log Z is that of the logits at T = 1.\nIn H = log Z - the mean of logits / T, Z too belongs to the tempered "
+        "distribution.": lambda x, t: x.logsumexp(dim=1) - _mean_of(x / t, (x / t).log_softmax(dim=1)),
+        "The mean of the logits is not divided by the temperature.\nH = log Z - the mean of logits / T.": (
+            lambda x, t: (x / t).logsumexp(dim=1) - _mean_of(x, (x / t).log_softmax(dim=1))
+        ),
+        "The softmax runs over the rows; each row is a distribution of its own.\nThe codes are axis 1.": _entropy_at(
+            _divided, axis=0
+        ),
+        "The sign is wrong: no entropy of codes is negative.\nlog p is.": lambda x, t: -_entropy_at(_divided)(x, t),
+        "The logarithm is that of the distribution at T = 1: this is a cross-entropy.\nBoth factors belong to the "
+        "tempered one.": _of_tempered(lambda plain, log_p, t: -_mean_of(plain, log_p)),
+        "You weigh with the distribution at T = 1: this is a cross-entropy.\nBoth factors belong to the tempered "
+        "one.": _of_tempered(lambda plain, log_p, t: -_mean_of(log_p, plain)),
+        "p to the power of 1/T does not add up to 1 until it is normalised.\nDivide by its sum.": _of_tempered(
+            lambda plain, log_p, t: entr(plain.exp() ** (1 / t)).sum(dim=1)
+        ),
+        "You divide the probabilities by the temperature, not the logits.\nThe softmax comes afterwards.": _entropy_at(
+            lambda x, t: x.softmax(dim=1) / t
+        ),
+        "You take the mean over codes; an entropy is a sum.\nThe p in front is the weight already.": (
+            lambda x, t: _entropy_at(_divided)(x, t) / x.shape[1]
+        ),
+        "This is the perplexity, e to the power of the entropy.\nLeave out the exp.": lambda x, t: _entropy_at(
+            _divided
+        )(x, t).exp(),
+        "You divide the entropy by the temperature.\nThe temperature acts on the logits.": lambda x, t: (
+            _entropy_at(_divided)(x, 1.0) / t
+        ),
+        "You multiply the entropy by the temperature.\nThe temperature acts on the logits.": lambda x, t: (
+            _entropy_at(_divided)(x, 1.0) * t
+        ),
+    }
+)
+
+
+@temperature_entropy.unless
+def _at_extreme_temperatures(got: Tensor, logits: Tensor, temperature: float) -> None:
+    right = temperature_entropy.right(logits.double(), temperature)
+    if got.shape != right.shape or 0.01 < temperature < 100:
+        return
+    if not bool(got.isfinite().all()):
+        raise Mistake(
+            f"At temperature {temperature:g} the result is not finite: a probability rounds to 0, and 0 times the "
+            "logarithm of 0 is not a number; or e to a large power overflows.",
+            "0 log 0 counts as 0. Start from log_softmax, or use torch.special.xlogy or entr.",
+        )
+    off = (got - right).abs() > 1e-3
+    if bool(off[3]) and not bool(off[:3].any()):
+        raise Mistake(
+            f"At temperature {temperature:g} logits that differ by about as much have the entropy {right[3]:.3f}; "
+            f"you find {got[3]:.3f}.",
+            "Is the temperature kept above some lower bound?",
+        )
+    row = int((got - right).abs().argmax())
+    logits_shown = ", ".join(f"{value:g}" for value in logits[row].tolist())
+    raise Mistake(
+        f"At temperature {temperature:g} the entropies are wrong: for the logits {logits_shown} you find "
+        f"{got[row]:.4f}, and {right[row]:.4f} is right. "
+        + (
+            "Two codes that share the lead keep log 2 nats; a single leader keeps 0."
+            if temperature < 1
+            else "Logits that differ by far less than the temperature leave all codes equally likely."
+        ),
+        "Is something added to the probabilities to avoid log(0), or is something clamped?",
+    )

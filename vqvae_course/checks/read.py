@@ -50,6 +50,20 @@ def tensor(value: Any) -> tuple[Tensor, ...]:
     return (value,)
 
 
+def zeros_and_ones(value: Any) -> tuple[Tensor, ...]:
+    """Read zeros and ones, or False and True, in a tensor, an array or nested lists, as a float64 tensor."""
+    if isinstance(value, list | tuple | np.ndarray):
+        try:
+            value = torch.as_tensor(np.asarray(value))
+        except Exception as error:
+            raise Mistake(f"Your function returns {kind(value)} that is no table of numbers.") from error
+    if not isinstance(value, Tensor):
+        raise Mistake(f"Your function returns {kind(value)}; a tensor of zeros and ones is asked for.")
+    if not bool(((value == 0) | (value == 1)).all()):
+        raise Mistake("Your result holds other values than 0 and 1 (or False and True).")
+    return (value.detach().cpu().double(),)
+
+
 def tensors(*names: str) -> Reader:
     """Return a reader of a tuple or list of tensors with these names."""
 

@@ -77,6 +77,7 @@ class Task:
         gradients: Names of the arguments whose gradients are compared, too.
         half: Whether right values with wrong gradients earn half of the points.
         keeps_dtype: Whether the result must have the type of the first floating argument.
+        later: So many inputs after the first on which an answer is wrong are looked at, to tell mistakes apart.
         around: Of the arguments; entered around each call of the answer, to refuse what it leaves behind in them.
     """
 
@@ -96,12 +97,13 @@ class Task:
         gradients: Sequence[str] = (),
         half: bool = False,
         keeps_dtype: bool = False,
+        later: int = LATER,
         around: Callable[..., AbstractContextManager] = lambda *_: nullcontext(),
     ):
         self.right, self.points, self.otherwise, self.hint = right, points, otherwise, hint
         self.name, self.reads = name or right.__name__, reads
         self.tolerance, self.zero, self.narrow = tolerance, zero, narrow
-        self.half, self.keeps_dtype, self.around = half, keeps_dtype, around
+        self.half, self.keeps_dtype, self.later, self.around = half, keeps_dtype, later, around
         self.entrywise = entrywise
         parameters = list(inspect.signature(right).parameters)
         self.gradients = [(argument, parameters.index(argument)) for argument in gradients]
@@ -178,7 +180,7 @@ class Task:
             seen.append((arguments, got, right))
             if wrong is None and not self._agree(got, right, self.tolerance):
                 wrong = len(seen) - 1
-            if wrong is not None and len(seen) > wrong + LATER:
+            if wrong is not None and len(seen) > wrong + self.later:
                 break
         if wrong is not None:
             self._explain(answer, seen, wrong)
