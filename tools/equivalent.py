@@ -97,6 +97,72 @@ EQUIVALENT: dict[str, dict[str, tuple[str, ...]]] = {
         "there is one seed yet": ("chosen[0] -> chosen", "0 -> -1"),
     },
     "restart_dead_codes": {SYMMETRIC: ("max(1.0, min_count) -> max(min_count, 1.0)",)},
+    "position_nats": {
+        "cross-entropy of logarithms normalises them itself": (
+            "count / count.sum(dim=-1, keepdim=True) -> count * count.sum(dim=-1, keepdim=True)",
+            "count / count.sum(dim=-1, keepdim=True) -> count",
+            "count.sum(dim=-1, keepdim=True) -> count.mean(dim=-1, keepdim=True)",
+        ),
+    },
+    "is_causal": {
+        FREE: (
+            *("(1.0, 3.0) -> (3.0, 1.0)", "1.0 -> 2.0", "1.0 -> 0.5", "1.0 -> -1.0", "3.0 -> 6.0", "3.0 -> 1.5"),
+            *("3.0 -> -3.0", "16 -> 17", "16 -> 15"),
+            "scale * torch.randn(16, 1, H, W) -> scale / torch.randn(16, 1, H, W)",
+            "scale * torch.randn(16, 1, H, W) -> torch.randn(16, 1, H, W)",
+        ),
+    },
+    "blind_spot": {
+        FREE: ("4 -> 5", "4 -> 3"),
+        "only whether a gradient is 0 matters": (
+            "(out @ torch.randn(out.shape[1])).sum() -> (out @ torch.randn(out.shape[1])).mean()",
+        ),
+        "without a ReLU the gradient is the same for every input, and there is one channel": (
+            *("(gradient != 0).any(dim=0) -> (gradient != 0).all(dim=0)", "0 -> -1", "0 -> 1 (2)"),
+        ),
+    },
+    "shift_and_pad": {"the kernel is square": ("1 -> 2",)},
+    "layers_to_see": {SYMMETRIC: ("max(up, abs(right)) -> max(abs(right), up)",)},
+    "GatedLayer": {
+        SIGN_OF_A_WEIGHT: ("left + self.link(above) -> left - self.link(above)", "h + step -> h - step"),
+    },
+    "nll": {
+        "an axis of one entry changes no mean": (
+            "logits.gather(1, indices[:, None])[:, 0] -> logits.gather(1, indices[:, None])",
+            "0 -> -1",
+        ),
+    },
+    "sample": {
+        "no place sees what is written there before it is drawn": (
+            "torch.zeros(shape, dtype=torch.int64) -> torch.ones(shape, dtype=torch.int64)",
+        ),
+        "the first of two draws has the same probabilities": ("1 -> 2 (3)",),
+        "there is one draw": ("0 -> -1",),
+    },
+    "temperature_entropy": {
+        "a probability of 0 is 0 with any of these": (
+            *("log_p.clamp(min=-10000.0) -> log_p", "10000.0 -> 20000.0", "10000.0 -> 5000.0"),
+        ),
+    },
+    "which_level": {
+        "the two extents differ": ("extent[0] > extent[1] -> extent[0] >= extent[1]",),
+        "any other code will do": (
+            "(one[:, i, j] + 1) % num_codes -> (one[:, i, j] + 1) // num_codes",
+            "(one[:, i, j] + 1) % num_codes -> num_codes % (one[:, i, j] + 1)",
+            *("one[:, i, j] + 1 -> one[:, i, j] - 1", "one[:, i, j] + 1 -> 1", "1 -> 2 (4)"),
+        ),
+        "no pixel lies that close to the threshold": (
+            "(decode(changed) - before).abs() > 0.0001 -> (decode(changed) - before).abs() >= 0.0001",
+            "0.0001 -> 0.0002",
+        ),
+        "all pictures have as many pixels": ("moved.double().mean() -> moved.double().sum()",),
+        "the absolute value is taken": ("decode(changed) - before -> before - decode(changed)",),
+    },
+    "flat_codes": {
+        "a plain ceiling is accepted: where 2 to the bits is whole, rounding decides": (
+            *("2 ** each - 1e-09 -> 2 ** each", "1e-09 -> 2e-09", "1e-09 -> 5e-10"),
+        ),
+    },
     "joint_nats": {
         "0 and -0 are equal": ("0.0 -> -0.0",),
         STRICT: ("zip(logits, indices, strict=True) -> zip(logits, indices)", "True -> False"),
