@@ -114,7 +114,7 @@ def encode_dataset(answer: Answer) -> None:
         (1, (4, 10), 6, (4, 4, 3), True, False),
         (3, (6, 4), 9, (5,), False, False),
         (2, (4, 8), 2, (1, 3, 1, 2), True, True),
-        (1, (2, 6), 5, (3, 3), False, True),
+        (1, (2, 6), 300, (3, 3), False, True),  # more codes than a byte can tell apart
     ):
         model = _build(channels, num_codes).train(mode)
         x, labels = torch.rand(sum(sizes), channels, *size), torch.randperm(3 * sum(sizes))[: sum(sizes)]
