@@ -17,8 +17,8 @@ from vqvae_course import checks, encdec, metrics, quantize
 from vqvae_course.assignments import hidden
 from vqvae_course.assignments.convert import check_cell
 from vqvae_course.assignments.grade import grade
+from vqvae_course.checks import answer, own, report
 from vqvae_course.checks import chapter_03_straight_through as straight_through
-from vqvae_course.checks import own, report
 from vqvae_course.checks.answer import Mistake
 from vqvae_course.checks.report import EXERCISES, CheckFailed
 
@@ -209,8 +209,8 @@ def test_the_hidden_test_takes_right_answers_and_refuses_wrong_ones():
         (report, "run"),
         (report, "judge_own"),
         (checks, "check"),
-        (hidden.answer, "recognise"),
-        (hidden.answer, "worth_half"),
+        (answer, "recognise"),
+        (answer, "worth_half"),
         (report, "exercise"),
         (own, "taken_over"),
         (hidden.grading, "grade"),
@@ -227,7 +227,7 @@ def test_the_hidden_test_sees_a_replaced_judge_and_a_replaced_method(monkeypatch
         patch.setitem(EXERCISES, "straight_through", report.Exercise("straight_through", "straight_through", 1, print))
         with pytest.raises(hidden.Tampered, match="judge of straight_through"):
             hidden.grade_again("straight_through", right)
-    monkeypatch.setattr(hidden.answer.Answer, "tensor", lambda self, *arguments, shape: arguments[0])
+    monkeypatch.setattr(answer.Answer, "tensor", lambda self, *arguments, shape: arguments[0])
     with pytest.raises(hidden.Tampered, match=r"Answer\.tensor"):
         hidden.grade_again("straight_through", right)
     assert straight_through  # the chapter whose judge it was

@@ -13,7 +13,7 @@ import torch
 from vqvae_course import checks
 from vqvae_course.assignments import grade as grading
 from vqvae_course.assignments.grade import Points, grade
-from vqvae_course.checks import answer, own, read, report, task
+from vqvae_course.checks import report
 
 TIMES = 2  # each with fresh random inputs
 COMPARISONS = ((math, "isclose"), (torch, "isclose"), (torch, "allclose"), (torch, "equal"))  # what judges decide by
@@ -38,8 +38,10 @@ def grade_again(name: str, function: Callable) -> Points:
         Tampered: If something in this kernel has replaced a part of the checks.
     """
     registered = report.EXERCISES[name]
-    chapters = [sys.modules[name] for name in list(sys.modules) if report.chapter_of(name) == registered.chapter != ""]
-    for module in (checks, report, answer, own, read, task, grading, *chapters):
+    judging = {name: module for name, module in sys.modules.items() if name.startswith(checks.__name__)}
+    chapters = [judging[name] for name in judging if report.chapter_of(name) == registered.chapter != ""]
+    frame = [judging[name] for name in judging if not report.chapter_of(name)]
+    for module in (grading, *frame, *chapters):
         must_be_untouched(module)
     for library, part in COMPARISONS:
         found = getattr(library, part)

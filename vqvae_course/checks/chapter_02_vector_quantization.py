@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vqvae_course.checks.answer import Answer, Mistake, kind, recognise
+from vqvae_course.checks.compare import agree
 from vqvae_course.checks.read import tensor
 from vqvae_course.checks.report import exercise
-from vqvae_course.checks.task import Task, agree
+from vqvae_course.checks.task import Task
 from vqvae_course.quantize import kmeans_step as package_step
 
 CLOSE = 1e-4  # relative to the largest entry: room for float32, none for a mistake

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vqvae_course.checks.answer import Answer, Mistake, kind, recognise, worth_half
+from vqvae_course.checks.compare import agree
 from vqvae_course.checks.report import exercise
-from vqvae_course.checks.task import Task, agree
+from vqvae_course.checks.task import Task
 from vqvae_course.quantize import Quantized, VectorQuantizer
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
 

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from vqvae_course import metrics
 from vqvae_course.checks.answer import NARROW, Answer, Mistake, close
+from vqvae_course.checks.compare import agree
 from vqvae_course.checks.read import integers, number, tensor
 from vqvae_course.checks.report import exercise
-from vqvae_course.checks.task import Task, agree
+from vqvae_course.checks.task import Task
 from vqvae_course.data import Batch
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
 

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqvae_course.checks.answer import Answer, Mistake, close, described, kind
+from vqvae_course.checks.compare import agree, meant
 from vqvae_course.checks.read import tensor, tensors
 from vqvae_course.checks.report import exercise
-from vqvae_course.checks.task import Task, agree, meant
+from vqvae_course.checks.task import Task
 from vqvae_course.quantize import laplace_smooth as smoothed
 
 GRAPH = "It drags the graph of every batch along, and memory grows until none is left."

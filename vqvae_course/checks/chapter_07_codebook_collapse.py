@@ -10,9 +10,10 @@ from torch.special import entr
 
 from vqvae_course import metrics
 from vqvae_course.checks.answer import Answer, Mistake, close
+from vqvae_course.checks.compare import agree
 from vqvae_course.checks.read import number, tensor, tensors
 from vqvae_course.checks.report import exercise
-from vqvae_course.checks.task import Task, agree
+from vqvae_course.checks.task import Task
 
 # perplexity
 

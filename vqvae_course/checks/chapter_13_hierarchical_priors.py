@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqvae_course.checks.answer import Answer, Mistake, kind
+from vqvae_course.checks.compare import meant
 from vqvae_course.checks.read import number, tensor
 from vqvae_course.checks.report import exercise
-from vqvae_course.checks.task import Task, meant
+from vqvae_course.checks.task import Task
 
 # Causal attention
 

@@ -18,17 +18,16 @@ tests run it as an answer, and what to say of it is written once::
     def errors(answer): ...
 """
 
-import copy
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vqvae_course.checks.answer import NARROW, Answer, Mistake, described, recognise, worth_half
-from vqvae_course.checks.read import Reader, is_number, number
+from vqvae_course.checks.answer import NARROW, Answer, Mistake, worth_half
+from vqvae_course.checks.compare import Observed, agree, as_tensor, fresh, in_float64, observe
+from vqvae_course.checks.read import Reader, number
 from vqvae_course.checks.report import EXERCISES, Exercise
 
 LATER = 3  # so many inputs after the first on which an answer is wrong, to tell mistakes from each other
@@ -41,21 +40,6 @@ class Known(NamedTuple):
     message: str
     hint: str
     part: int | None = None  # the value that it gets wrong, where a task asks for several
-
-
-class Observed(NamedTuple):
-    """What a function makes of its arguments, in float64.
-
-    Attributes:
-        values: What it returns, one tensor or several.
-        gradients: Of the sum of all values, each with a weight of its own, with respect to the arguments that the
-            task names; empty if it names none.
-        dtype: The type of the first value.
-    """
-
-    values: tuple[Tensor, ...]
-    gradients: tuple[Tensor, ...]
-    dtype: torch.dtype
 
 
 class Task:
@@ -192,34 +176,23 @@ class Task:
 
     def _observe(self, answer: Answer, arguments: tuple) -> Observed:
         """Call an answer on the arguments as they are, and read what comes back."""
-        mine = _fresh(arguments)
+        mine = fresh(arguments)
         with self.around(*mine):
             value = answer(*mine)
         values = self.reads(value)
         if any(isinstance(a, Tensor) and a.is_leaf and a.grad is not None for a in mine):
             raise Mistake("Your function calls backward() itself; that is up to whoever uses its result.")
-        return self._observed(values, mine)
+        return observe(values, self._wanted(mine))
 
     def _expect(self, function: Callable, arguments: tuple) -> Observed:
         """Call the right function, or one of a mistake, in float64."""
-        mine = tuple(_double(argument) for argument in _fresh(arguments))
+        mine = tuple(in_float64(argument) for argument in fresh(arguments))
         value = function(*mine)
         values = value if isinstance(value, tuple | list) else (value,)
-        return self._observed(tuple(_as_tensor(part) for part in values), mine)
+        return observe(tuple(as_tensor(part) for part in values), self._wanted(mine))
 
-    def _observed(self, values: tuple[Tensor, ...], arguments: tuple) -> Observed:
-        wanted = [arguments[position] for _, position in self.gradients]
-        gradients: tuple[Tensor, ...] = tuple(torch.zeros_like(argument).double() for argument in wanted)
-        flowing = [value for value in values if value.requires_grad]
-        if wanted and flowing:
-            total = sum((_weights(value) * value.double()).sum() for value in flowing)
-            try:
-                found = torch.autograd.grad(total, wanted, allow_unused=True)
-            except RuntimeError as error:
-                message = f"The gradient of what your function returns cannot be computed: {described(error)}"
-                raise Mistake(message) from error
-            gradients = tuple(zero if one is None else one.double() for zero, one in zip(gradients, found, strict=True))
-        return Observed(tuple(value.detach().double() for value in values), gradients, values[0].dtype)
+    def _wanted(self, arguments: tuple) -> list[Tensor]:
+        return [arguments[position] for _, position in self.gradients]
 
     def _agree(self, got: Observed, other: Observed, tolerance: float) -> bool:
         return self._values_agree(got, other, tolerance) and all(
@@ -353,65 +326,3 @@ def _with_part(right: Callable, part: int, function: Callable) -> Callable:
         return tuple(values)
 
     return whole
-
-
-def _fresh(arguments: tuple) -> tuple:
-    """Return copies of the arguments, each tensor a leaf and laid out in memory as it was."""
-    return tuple(_copied(argument) for argument in arguments)
-
-
-def _copied(argument: Any) -> Any:
-    if isinstance(argument, Tensor):
-        own = argument.detach().clone(memory_format=torch.preserve_format)
-        return own.requires_grad_(argument.requires_grad)
-    if isinstance(argument, list):
-        return [_copied(one) for one in argument]
-    if isinstance(argument, torch.Generator):
-        return argument.clone_state()
-    return copy.deepcopy(argument) if isinstance(argument, nn.Module) else argument
-
-
-def _double(argument: Any) -> Any:
-    if isinstance(argument, list):
-        return [_double(one) for one in argument]
-    if isinstance(argument, Tensor) and argument.is_floating_point():
-        return argument.detach().double().requires_grad_(argument.requires_grad)
-    return argument
-
-
-def _as_tensor(part: Any) -> Tensor:
-    return torch.tensor(float(part), dtype=torch.float64) if is_number(part) else torch.as_tensor(part)
-
-
-def _weights(value: Tensor) -> Tensor:
-    """Return a weight for each entry, the same at every call, so that no gradient cancels in a sum."""
-    return torch.linspace(0.5, 1.5, value.numel(), dtype=torch.float64).sin().add(1).view(value.shape)
-
-
-def agree(mine: Tensor, its: Tensor, tolerance: float, zero: float = 1e-9, entrywise: bool = False) -> bool:
-    """Whether two tensors agree, infinite where the other is, up to a share of the largest finite entry, or of each."""
-    if mine.shape != its.shape or bool(mine.isnan().any()) or bool(its.isnan().any()):
-        return False
-    finite = its.isfinite()
-    if not torch.equal(finite, mine.isfinite()) or not torch.equal(mine[~finite], its[~finite]):
-        return False
-    if not bool(finite.any()):
-        return True
-    size = its[finite].abs()
-    scale = size if entrywise else size.max()
-    return bool(((mine - its)[finite].abs() <= (tolerance * scale).clamp(min=zero)).all())
-
-
-def meant(got: Tensor | float, known: dict[str, Any], tolerance: float = NARROW) -> None:
-    """Refuse the result of a known mistake, for a judge that is no task: a layer's, or a step's.
-
-    Args:
-        got: What came back.
-        known: From the message, and a hint on a second line if there is one, to what a mistake leads to, or to
-            several such values.
-        tolerance: Relative to the largest entry.
-    """
-    for text, values in known.items():
-        message, _, hint = text.partition("\n")
-        candidates = values if isinstance(values, tuple | list) else (values,)
-        recognise(got, [(value, message, hint) for value in candidates], tolerance)
