@@ -1,5 +1,6 @@
 """Every exercise has its cells in one notebook and its answers in one test file; those of the bank have neither."""
 
+import functools
 import importlib
 import re
 from pathlib import Path
@@ -17,9 +18,13 @@ PUBLIC = [name for name, exercise in EXERCISES.items() if not exercise.bank]
 IN_THE_BANK = [name for name, exercise in EXERCISES.items() if exercise.bank]
 
 
+@functools.cache
+def cells_of(path: Path) -> list:
+    return nbformat.read(path, as_version=4).cells
+
+
 def cells_with(tag: str, path: Path) -> list[str]:
-    cells = nbformat.read(path, as_version=4).cells
-    return [cell.source for cell in cells if tag in cell.metadata.get("tags", [])]
+    return [cell.source for cell in cells_of(path) if tag in cell.metadata.get("tags", [])]
 
 
 def notebook_of(chapter: str) -> Path:
