@@ -45,10 +45,9 @@ lint: $(INSTALLED)  ## code style, spelling, and the workflows
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 # Processes of one thread: these tensors are tiny, and threads that wait for each other take four times as long on a
-# shared machine. A file stays in one process, because its tests share what they have trained; the
-# longest files begin (tests/conftest.py), where xdist by itself would begin with those of the most tests.
+# shared machine. A file stays in one process, because its tests share what they have trained.
 units: $(INSTALLED)  ## unit tests, in two processes: make units JOBS=4
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 # Without the vector instructions of this processor sums round in another way, and training carries that on.
 processors: $(INSTALLED)  ## the tests that train, once more as the plainest processor would run them

@@ -5,17 +5,6 @@ import torch
 
 from tests.trained import mark
 
-# A file stays in one process: begun last, one of these would keep one process busy while the others have nothing to do.
-LONGEST = [
-    "tests/assignments/test_cycle.py",
-    "tests/checks/test_bug_clinic.py",
-    "tests/test_distributed.py",
-    "tests/assignments/test_variants.py",
-    "tests/cli/test_resume.py",
-    "tests/test_export.py",
-    "tests/assignments/test_release.py",
-]
-
 torch.set_num_threads(1)  # the tensors are tiny: a second thread only waits for the first
 
 
@@ -52,8 +41,5 @@ def browser():
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses among the marks
 def pytest_collection_modifyitems(items):
-    """Mark the tests that train, which `make processors` runs in another way, and begin with the longest files."""
+    """Mark the tests that train, which `make processors` runs in another way."""
     mark(items)
-    files = [item.nodeid.partition("::")[0] for item in items]
-    places = {path: LONGEST.index(path) if path in LONGEST else len(LONGEST) for path in files}
-    items.sort(key=lambda item: places[item.nodeid.partition("::")[0]])

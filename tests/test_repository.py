@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 import vqvae_course
-from tests.conftest import LONGEST
 
 ROOT = Path(__file__).parents[1]
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
@@ -138,7 +137,3 @@ def test_an_action_is_the_same_commit_everywhere_and_says_which_version_that_is(
     used = set(re.findall(r"uses: *(\S+)@(.*)", "\n".join(TEXT_OF.values())))
     assert all(re.fullmatch(r"[0-9a-f]{40} # v\d+\.\d+\.\d+", version) for _, version in used), used
     assert len({action for action, _ in used}) == len(used)
-
-
-def test_the_files_of_tests_that_begin_are_there():
-    assert all((ROOT / path).is_file() for path in LONGEST)

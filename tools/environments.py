@@ -245,19 +245,7 @@ def notebooks(python: str | Path, elsewhere: Path) -> list[Result]:
 def units(place: Path, python: Path, jobs: int) -> Result:
     """Run the unit tests with an environment's Python, as ``make units`` does with its own."""
     use_kernel(place, python)
-    return pytest(
-        "unit tests",
-        place,
-        python,
-        ROOT,
-        "-p",
-        "no:cacheprovider",
-        "-n",
-        str(jobs),
-        "--dist",
-        "loadfile",
-        "--no-loadscope-reorder",
-    )
+    return pytest("unit tests", place, python, ROOT, "-p", "no:cacheprovider", "-n", str(jobs), "--dist", "loadfile")
 
 
 def pytest(what: str, place: Path, python: str | Path, folder: Path, *arguments: str) -> Result:
