@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
 INSTALL = f'import sys\n\nif "google.colab" in sys.modules:\n    %pip install -q git+{REPOSITORY}'
-TAGS = {"hide-input", "hide-output", "hide-cell", "exercise", "check", "solution"}
+TAGS = {"hide-input", "hide-output", "hide-cell", "setup", "exercise", "check", "solution"}
 TAGS |= {"nbval-check-output", "raises-exception"}
 
 
@@ -83,7 +83,19 @@ def test_every_cell_has_an_id_of_its_own(nb):
 
 def test_the_first_code_cell_installs_the_package_on_colab_only(code):
     assert code[0].source == INSTALL
-    assert code[0].metadata.tags == ["hide-input"]
+    assert "setup" in code[0].metadata.tags
+
+
+def test_what_sets_a_page_up_stands_together_near_the_top_and_is_folded_in_the_book(nb):
+    setup = [place for place, cell in enumerate(nb.cells) if "setup" in cell.metadata.get("tags", [])]
+    assert setup == list(range(setup[0], setup[0] + len(setup)))
+    assert setup[0] <= 4  # after the question, its picture and the answer
+    cells = [nb.cells[place] for place in setup]
+    assert all("hide-input" in cell.metadata.tags for cell in cells if cell.cell_type == "code")
+    assert "check_setup(" in cells[-1].source
+    assert not any(
+        line.startswith("#") for cell in cells if cell.cell_type == "markdown" for line in cell.source.split("\n")
+    )
 
 
 def test_code_cells_are_short_and_plain_python(code):

@@ -1,4 +1,4 @@
-"""The book's one Sphinx extension: pages that need no network, equations that keep their shape, small repairs."""
+"""The book as a whole: pages that need no network, equations that keep their shape, small repairs."""
 
 import re
 from importlib.metadata import distribution
