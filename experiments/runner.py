@@ -22,17 +22,24 @@ import torch
 import vqvae_course
 from vqvae_course.evidence.stored import FOLDER
 
-APART = {"SETTINGS", "SEEDS", "SMOKE"}  # compared field by field, so that a new setting does not outdate the others
-
 
 def code_sha256(script: ModuleType) -> str:
-    """Hash what a script computes: its code without docstrings, comments, settings and seeds."""
+    """Hash what a script computes: its functions, its classes and the constants that these use.
+
+    Docstrings and comments do not count, nor do settings and seeds, which are compared one by one.
+    """
     tree = ast.parse(inspect.getsource(script))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-    tree.body = [node for node in tree.body if not APART & {getattr(t, "id", "") for t in getattr(node, "targets", ())}]
-    return sha256(ast.unparse(tree).encode()).hexdigest()
+    defined = [node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+    used = {node.id for each in defined for node in ast.walk(each) if isinstance(node, ast.Name)}
+    constants = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.Assign) and used & {getattr(target, "id", "") for target in node.targets}
+    ]
+    return sha256("\n".join(ast.unparse(node) for node in [*constants, *defined]).encode()).hexdigest()
 
 
 def processor() -> str:
