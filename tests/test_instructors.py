@@ -18,7 +18,8 @@ SYLLABI, OBJECTIVES, MISTAKES = (
 
 
 PAGES = facts.pages()
-CHAPTERS = [number for number, page in PAGES.items() if page.exercises]
+WITH_EXERCISES = [number for number, page in PAGES.items() if page.exercises]
+CHAPTERS = [number for number in WITH_EXERCISES if number.isdigit()]  # appendices are in no syllabus
 
 
 def section(text, number):
@@ -30,14 +31,14 @@ def test_every_fact_is_told_as_it_is():
     assert [path.name for path in facts.old()] == [], "make facts"
 
 
-@pytest.mark.parametrize("number", CHAPTERS)
+@pytest.mark.parametrize("number", WITH_EXERCISES)
 def test_every_objective_has_an_exercise_and_every_exercise_an_objective(number):
     part = section(OBJECTIVES, number)
     objectives = part.partition("| exercises |\n|---|---|\n")[2].partition("\n\n")[0].splitlines()
     assert len(objectives) >= 2
     shown = set()
     for line in objectives:
-        named = re.findall(r"(\d+\.\d+) `(\w+)`", line)
+        named = re.findall(r"(\w+\.\d+) `(\w+)`", line)
         assert named, line
         shown |= set(named)
     assert shown == {(exercise.number, exercise.name) for exercise in PAGES[number].exercises}
@@ -52,8 +53,8 @@ def test_the_three_syllabi_contain_every_page_once():
     starts = [place for place, week in enumerate(weeks) if week == 1]
     assert [weeks[start - 1] for start in starts[1:]] == [12, 6, 10]
     for start, stop in itertools.pairwise(starts):
-        pages = [int(page) for _, text in SCHEDULES[start:stop] for page in text.split(", ")]
-        assert pages == list(PAGES)
+        pages = [page for _, text in SCHEDULES[start:stop] for page in text.split(", ")]
+        assert pages == [number for number in PAGES if number.isdigit()]
 
 
 @pytest.mark.parametrize("number", CHAPTERS)

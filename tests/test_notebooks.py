@@ -13,7 +13,7 @@ import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from tools import execute, outputs, stamp
+from tools import execute, facts, outputs, stamp
 
 ROOT = Path(__file__).parents[1]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -128,7 +128,7 @@ def test_the_time_for_exercises_is_the_sum_of_their_minutes_and_with_the_reading
     exercises = int(said.group(1)) if said else 0
     assert abs(exercises - sum(minutes)) <= 2  # to the nearest five
     intro = (ROOT / "book" / "intro.md").read_text(encoding="utf-8")
-    in_all = int(re.search(rf"^\| \[{int(path.stem[:2])}\. .*\| (\d+) \|$", intro, re.M).group(1))
+    in_all = int(re.search(rf"^\| \[{facts.label(path)}\. .*\| (\d+) \|$", intro, re.M).group(1))
     assert in_all == reading + exercises
 
 

@@ -53,16 +53,21 @@ class Page:
         return sum(EXERCISES[exercise.name].points for exercise in self.exercises)
 
 
-def pages(root: Path = ROOT) -> dict[int, Page]:
-    """Return every notebook by its number."""
+def pages(root: Path = ROOT) -> dict[str, Page]:
+    """Return every notebook by its number, as readers know it: ``"7"``, and ``"A1"`` of an appendix."""
     found = {}
-    for path in sorted((root / "notebooks").glob("[0-9]*.ipynb")):
+    for path in sorted((root / "notebooks").glob("*_*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         solved = any("solution" in tags_of(cell) for cell in notebook.cells)
-        found[int(path.stem[:2])] = Page(
+        found[label(path)] = Page(
             path, 5 * round(reading_minutes(notebook) / 5), take_apart(notebook).exercises if solved else ()
         )
     return found
+
+
+def label(path: Path) -> str:
+    """Return the number of a notebook as readers know it."""
+    return path.stem[:2].removeprefix("0")
 
 
 def reading_minutes(notebook: NotebookNode) -> float:
@@ -115,9 +120,9 @@ def _points(count: int) -> str:
     return f"{count} point" if count == 1 else f"{count} points"
 
 
-def in_front_page(text: str, every: dict[int, Page]) -> str:
+def in_front_page(text: str, every: dict[str, Page]) -> str:
     """Write the minutes of each page into the table of pages, and the hours of all."""
-    text = re.sub(r"(?m)^(\| \[(\d+)\. .*\| )\d+ \|$", lambda row: f"{row[1]}{every[int(row[2])].minutes} |", text)
+    text = re.sub(r"(?m)^(\| \[(\w+)\. .*\| )\d+ \|$", lambda row: f"{row[1]}{every[row[2]].minutes} |", text)
     hours = round(sum(page.minutes for page in every.values()) / 60)
     return re.sub(
         r"\d+ hours for all notebooks with their exercises",
@@ -126,24 +131,24 @@ def in_front_page(text: str, every: dict[int, Page]) -> str:
     )
 
 
-def in_syllabi(text: str, every: dict[int, Page]) -> str:
+def in_syllabi(text: str, every: dict[str, Page]) -> str:
     """Write minutes, minutes of exercises and points into the rows of syllabi, which name pages."""
 
     def row(found: re.Match) -> str:
-        chosen = [every[int(number)] for number in found[2].split(", ")]
+        chosen = [every[number] for number in found[2].split(", ")]
         sums = (sum(getattr(page, what) for page in chosen) for what in ("minutes", "practice", "points"))
         return f"{found[1]}{' | '.join(map(str, sums))} |"
 
     return re.sub(r"(?m)^(\| \d+ \| (\d+(?:, \d+)*) \| )\d+ \| \d+ \| \d+ \|", row, text)
 
 
-def in_objectives(text: str, every: dict[int, Page]) -> str:
+def in_objectives(text: str, every: dict[str, Page]) -> str:
     """Write the table of exercises of each chapter, its sums, and the names beside each objective."""
     every = {number: page for number, page in every.items() if page.exercises}
     parts = re.split(r"(?m)^(?=## )", text)
     for place, part in enumerate(parts):
-        if number := re.match(r"## \[?(\d+)\. ", part):
-            parts[place] = _chapter(part, every[int(number[1])])
+        if number := re.match(r"## \[?(\d+|A\d)\. ", part):
+            parts[place] = _chapter(part, every[number[1]])
     whole = _sums(list(every.values()))
     return re.sub(r"In all: \d+ exercises, \d+ minutes, \d+ points", f"In all: {whole}", "".join(parts))
 
@@ -157,7 +162,7 @@ def _chapter(part: str, page: Page) -> str:
     part = re.sub(re.escape(head) + r"(?:\|.*\n)*", lambda _: head + rows, part)
     part = re.sub(r"(?m)^\d+ exercises, \d+ minutes, \d+ points\.$", f"{_sums([page])}.", part)
     names = {one.number: one.name for one in page.exercises}
-    return re.sub(r"(\d+\.\d+) `\w+`", lambda found: f"{found[1]} `{names.get(found[1], '?')}`", part)
+    return re.sub(r"((?:\d+|A\d)\.\d+) `\w+`", lambda found: f"{found[1]} `{names.get(found[1], '?')}`", part)
 
 
 def _difficulty(exercise: Exercise) -> str:

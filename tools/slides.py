@@ -310,7 +310,7 @@ def row_height(line: str) -> float:
 
 def relinked(source: str) -> str:
     """Lead links to other notebooks to their slides, pictures to their copies, and take off links to other pages."""
-    source = re.sub(r"\]\((\d\d_\w+)\.ipynb(#[^)]*)?\)", r"](\1.slides.html)", source)
+    source = re.sub(r"\]\(((?:\d\d|A\d)_\w+)\.ipynb(#[^)]*)?\)", r"](\1.slides.html)", source)
     source = re.sub(r"(!\[[^\]]*\])\(\.\./book/_static/([^)]*)\)", r"\1(\2)", source)
     return re.sub(r"(?<!!)\[([^\]]*)\]\(\.\./[^)]*\)", r"\1", source)
 

@@ -205,11 +205,12 @@ def test_settings_that_somebody_changed_stay_and_that_is_said(tmp_path, capsys):
 
 
 def test_every_notebook_can_be_given_an_exercise_of_the_second_bank_and_a_written_question(tmp_path, capsys):
-    chapters = ",".join(path.stem[:2] for path in NOTEBOOKS)
+    paths = [path for path in NOTEBOOKS if path.stem[0] != "A"]
+    chapters = ",".join(path.stem[:2] for path in paths)
     out, with_bank = (tmp_path / "course" / "source" / name for name in ("all", "bank"))
     assert assign(out, "--chapters", chapters) == 0
     assert assign(with_bank, "--chapters", chapters, "--bank") == 0
-    for path in NOTEBOOKS:
+    for path in paths:
         made = nbformat.read(with_bank / path.name, as_version=4)
         nbformat.validate(made)
         stub, test, question, written = [cell for cell in made.cells if "nbgrader" in cell.metadata][-4:]

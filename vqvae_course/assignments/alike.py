@@ -29,7 +29,7 @@ from vqvae_course.assignments.submission import (
 NODES = 30
 WORDS = 8  # of an answer in words; fewer are a yes, a no or a number
 SOLUTION = re.compile(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", re.S)
-NUMBER = re.compile(r"^#+ Exercise (\d+\.\d+)", re.M)
+NUMBER = re.compile(r"^#+ Exercise (\w+\.\d+)", re.M)
 PAGE = """\
 <!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>

@@ -100,7 +100,7 @@ def convert(
 
 def absolute(text: str, book: str) -> str:
     """Return Markdown whose links to other pages of the course lead to the published book."""
-    text = re.sub(r"\]\((\d\d_\w+)\.ipynb(#[^)]*)?\)", rf"]({book}notebooks/\1.html\2)", text)
+    text = re.sub(r"\]\(((?:\d\d|A\d)_\w+)\.ipynb(#[^)]*)?\)", rf"]({book}notebooks/\1.html\2)", text)
     return re.sub(r"\]\(\.\./(book/\w+)\.md(#[^)]*)?\)", rf"]({book}\1.html\2)", text)
 
 

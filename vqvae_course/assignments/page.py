@@ -10,7 +10,7 @@ from itertools import pairwise
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
-HEADING = re.compile(r"^### Exercise (\d+\.\d+) — (.+)$", re.MULTILINE)
+HEADING = re.compile(r"^### Exercise (\w+\.\d+) — (.+)$", re.MULTILINE)
 MINUTES = re.compile(r"\*difficulty [●○]+ · (\d+) min · ")
 
 
@@ -19,7 +19,7 @@ class Exercise:
     """An exercise on a page.
 
     Attributes:
-        number: Such as ``3.1``.
+        number: Such as ``3.1``, on an appendix page ``A1.1``.
         title: Its heading.
         name: Of the function or class to be written.
         minutes: That it takes.

@@ -1,4 +1,4 @@
-"""Checks of the exercises: one module a notebook, ``chapter_NN_`` and its name."""
+"""Checks of the exercises: one module a notebook, ``chapter_NN_`` and its name (``chapter_A1_`` of an appendix)."""
 
 import importlib
 import pkgutil

@@ -1,7 +1,7 @@
-"""Checks of notebook 07: perplexity, codes used by a stream, k-means++ seeds, restarts that last."""
+"""Checks of notebook 07: perplexity, the handicap of a start, restarts that last, how codes died."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.special import entr
 
 from vqvae_course import metrics
-from vqvae_course.checks.answer import Answer, Mistake, close
-from vqvae_course.checks.compare import agree
-from vqvae_course.checks.read import number, tensor, tensors
+from vqvae_course.checks.answer import Answer, Mistake
+from vqvae_course.checks.compare import agree, rows_of
+from vqvae_course.checks.read import tensor, tensors
 from vqvae_course.checks.report import exercise
 from vqvae_course.checks.task import Task
 
@@ -19,7 +19,7 @@ from vqvae_course.checks.task import Task
 
 perplexity = Task(
     metrics.perplexity,
-    points=2,
+    points=1,
     tolerance=2e-4,
     otherwise=lambda got, indices, K: f"For these {indices.numel()} indices the perplexity is not {got:.4g}.",
     hint="Try it on the example by hand, eight positions with shares 1/2, 1/4, 1/8 and 1/8, and compare every step.",
@@ -171,469 +171,122 @@ def _out_of_range(got: float, indices: Tensor, num_codes: int) -> None:
         )
 
 
-# codebook_usage
-
-_UNION = "A code counts once, in whichever batch it appears. What must be remembered from batch to batch?"
-_ONCE = "The stream may be a generator, which can be run through only once and has no length."
-
-codebook_usage = Task(
-    lambda stream, num_codes: len({index for batch in stream for index in batch.flatten().tolist()}),
-    name="codebook_usage",
-    points=1,
-    otherwise=lambda got, stream, K: (
-        f"In these {len(stream)} batches {got:g} is not the number of codes in use."
-        if stream
-        else f"An empty stream uses no code; you find {got:g}."
-    ),
-    hint=_UNION,
-)
+# handicap_ratio
 
 
-@codebook_usage.inputs
-def _streams() -> Iterator[tuple[list[Tensor], int]]:
-    for first, last in ((1, 29), (0, 30), (0, 29), (1, 30)):
-        yield _overlapping_batches(first, last), 31
-    first, *others = _overlapping_batches(0, 30)
-    yield [first, first, *others], 31  # a batch that brings nothing new
-    yield [torch.arange(300).view(3, 10, 10)], 300  # more than a byte can tell apart
-    yield [], 31
-    yield [torch.zeros(2, 3, dtype=torch.int64)] * 2, 1
-    yield [torch.tensor([5])], 6
+def _handicaps(z: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return both handicaps of every code, and what each latent adds, from its deviation and as it is."""
+    mean = z.mean(dim=0)
+    off_centre, too_large = codebook @ mean, -codebook.square().sum(dim=1) / 2
+    return off_centre, too_large, (z - mean) @ codebook.T, z @ codebook.T
 
 
-def _overlapping_batches(first: int, last: int) -> list[Tensor]:
-    """Draw three batches of different shapes that use 7, 9 and 4 codes, 15 together, one of them only once."""
-    inner = first + 1 + torch.randperm(last - first - 1)
-    names = torch.cat([torch.tensor([first, last])[torch.randperm(2)], inner])
-    parts = (((3, 2, 5), names[:7]), ((3, 2, 5), names[3:12]), ((1, 2, 5), names[11:15]))
-    batches = []
-    for shape, codes in parts:
-        often = codes[:-1]  # twice at least
-        more = often[torch.randint(len(often), (math.prod(shape) - len(codes) - len(often),))]
-        mixed = torch.cat([codes, often, more])[torch.randperm(math.prod(shape))]
-        batches.append(mixed.view(shape))
-    return batches
+def _rms(values: Tensor) -> Tensor:
+    return values.square().mean().sqrt()
 
 
-def _numbers(stream: list[Tensor], K: int) -> tuple[list[int], Tensor, Tensor, int]:
-    """Return how many codes each batch uses, how often each batch uses each code, all indices, and K."""
-    indices = torch.cat([torch.empty(0, dtype=torch.int64), *(batch.flatten() for batch in stream)])
-    counts = torch.stack([metrics.code_counts(batch, K) for batch in stream]) if stream else torch.zeros(0, K)
-    return (counts > 0).sum(dim=1).tolist(), counts, indices, K
+def _std(values: Tensor) -> Tensor:
+    return values.std(unbiased=False)
 
 
-def _used(counts: Tensor) -> float:
-    return float((counts.sum(dim=0) > 0).sum())
+def _handicap_ratio(z: Tensor, codebook: Tensor) -> Tensor:
+    off_centre, too_large, contest, _ = _handicaps(z, codebook)
+    return _std(off_centre + too_large) / _rms(contest)
 
 
-def _until_nothing_new(each: list[int], counts: Tensor, indices: Tensor, K: int) -> int:
-    seen = torch.zeros(K, dtype=torch.bool)
-    for batch in counts:
-        if not bool((batch > 0)[~seen].any()):
-            break
-        seen |= batch > 0
-    return int(seen.sum())
-
-
-codebook_usage.mistakes(
-    {
-        "This is the share of the codebook that is used; the number of codes is asked for.": lambda each, n, i, K: (
-            _used(n) / K
-        ),
-        "You count the codes of the last batch only: what the batches before used is forgotten."
-        f"\n{_UNION}": lambda each, n, i, K: each[-1],
-        "You count the codes of the first batch only.\nIs there a return inside the loop?": (
-            lambda each, n, i, K: each[0]
-        ),
-        f"You leave out the last batch.\n{_UNION}": lambda each, n, i, K: _used(n[:-1]),
-        "You add up the batches' numbers, so a code that appears in two batches counts twice."
-        f"\n{_UNION}": lambda each, n, i, K: sum(each),
-        "This is the mean of the batches' numbers. The longer the stream, the more is used."
-        f"\n{_UNION}": lambda each, n, i, K: sum(each) / len(each),
-        f"This is the number of the best single batch.\n{_UNION}": lambda each, n, i, K: max(each),
-        f"You count the codes that appear in every batch.\n{_UNION}": lambda each, n, i, K: (n > 0).all(dim=0).sum(),
-        "You count the codes that are not used.": lambda each, n, i, K: K - _used(n),
-        "You count positions; each code counts once, however often it is chosen.\nIf you collect in a set: two tensors "
-        "are never the same to it, numbers are.": lambda each, n, i, K: len(i),
-        f"This is the mean share of the codebook that a batch uses.\n{_UNION}": lambda each, n, i, K: (
-            sum(each) / len(each) / K
-        ),
-        "You count the batches.": lambda each, n, i, K: len(each),
-        "You take the largest index for the number of codes; indices below it may be unused.": lambda each, n, i, K: (
-            i.max() + 1
-        ),
-        "This is the perplexity; every code that appears counts as 1.": lambda each, n, i, K: metrics.perplexity(i, K),
-        "A code that was chosen once is used, too.": lambda each, n, i, K: (n.sum(dim=0) > 1).sum(),
-        "You answer K, whatever was used.": lambda each, n, i, K: K,
-        "You stop at a batch that brings nothing new; the next one may.": _until_nothing_new,
-        "Your indices are bytes: from 256 on they begin with 0 again.": lambda each, n, i, K: len((i % 256).unique()),
-        "Index 0 is a code like any other; you leave it out.": lambda each, n, i, K: _used(n[:, 1:]),
-        "Index K - 1 is a code like any other; you leave it out.": lambda each, n, i, K: _used(n[:, :-1]),
-    },
-    of=_numbers,
-)
-
-
-@codebook_usage.unless
-def _no_whole_number(got: float, *_: object) -> None:
-    if got != round(got):
-        raise Mistake(f"A number of codes is whole; yours is {got:.4g}.", _UNION)
-
-
-@codebook_usage.fails
-def _empty(mistake: Mistake, stream: list[Tensor], K: int) -> None:
-    if not stream:
-        raise Mistake("For an empty stream: " + mistake.message, "What is the count before the first batch?")
-
-
-@codebook_usage.further
-def _once_through(answer: Answer) -> None:
-    batches = _overlapping_batches(0, 30)
-    try:
-        (got,) = number(answer((batch for batch in batches), 31))
-    except Mistake as mistake:
-        raise Mistake("For a generator instead of a list: " + mistake.message, _ONCE) from mistake
-    if got != 15:
-        raise Mistake(f"For a list of batches you find 15 codes, for a generator of the same batches {got:g}.", _ONCE)
-
-
-# seed_probabilities
-
-
-def _squared(z: Tensor, seeds: Tensor) -> Tensor:
-    return (z[:, None] - seeds).square().sum(dim=2)
-
-
-def _shares(weights: Tensor) -> Tensor:
-    return weights / weights.sum().clamp(min=1e-30)
-
-
-seed_probabilities = Task(
-    lambda z, seeds: _shares(_squared(z, seeds).amin(dim=1)),
-    name="seed_probabilities",
+handicap_ratio = Task(
+    _handicap_ratio,
+    name="handicap_ratio",
     points=2,
-    reads=tensor,
-    otherwise="These are not the shares of the squared error.",
-    hint="Take one latent: what does it cost as long as there are only these seeds? And what do all cost together?",
+    tolerance=1e-3,
+    entrywise=True,
+    otherwise=lambda got, z, codebook: (
+        f"For {len(z)} latents and {len(codebook)} codes in {z.shape[1]} dimensions the ratio is not {got:.4g}."
+    ),
+    hint="Compute μ, the deviations and the handicap of every code first, each on a line of its own; which of them is "
+    "a number for each code, and which a number for each latent and code?",
 )
 
 
-@seed_probabilities.inputs
-def _latents() -> Iterator[tuple[Tensor, Tensor]]:
-    for count, dtype, scale, centre in (
-        (4, torch.float32, 1, 0),
-        (1, torch.float32, 1, 0),
-        (3, torch.float64, 1000, 0),
-        (2, torch.float32, 0.01, 0),
-        (3, torch.float32, 1, 1000),
+@handicap_ratio.inputs
+def _starts() -> Iterator[tuple[Tensor, Tensor]]:
+    """Draw starts in which either handicap matters, both, and at a tiny and a huge scale."""
+    for count, num_codes, dim, centre, scale, unit in (
+        (9, 5, 3, 0.7, 1.0, 1.0),
+        (6, 2, 4, 0.0, 1.5, 1.0),
+        (7, 3, 1, 3.0, 0.4, 1.0),
+        (9, 5, 3, 0.7, 1.0, 1e-3),
+        (9, 5, 3, 0.7, 1.0, 1e3),
+        (2, 6, 3, 0.4, 0.8, 1.0),
     ):
-        z = torch.randn(11, 3, dtype=dtype) * torch.linspace(0.3, 0.8, 11, dtype=dtype)[:, None]
-        elsewhere = 0.7 * torch.randn(3, 3, dtype=dtype)[: count - 1]
-        z[7 : 6 + count] = 0.8 * elsewhere  # so that no seed is the nearest, or the furthest, of all latents
-        seeds = torch.cat([elsewhere, z[5:6]])  # the newest seed is a latent
-        yield scale * z + centre, scale * seeds + centre
+        z = torch.randn(count, dim) + centre * torch.linspace(0.5, 1.5, dim)
+        yield unit * z, unit * scale * (torch.randn(num_codes, dim) + 0.3)
+    yield torch.randn(8, 3, dtype=torch.float64) + 1, torch.randn(4, 3, dtype=torch.float64)
 
 
-def _distances(z: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
-    squared = _squared(z, seeds)
-    return squared, squared.amin(dim=1)
-
-
-def _weights(weights: Callable) -> tuple[Callable, Callable]:
-    """Return what weights lead to, and the weights as they are."""
-    return lambda *a: _shares(weights(*a)), weights
-
-
-_NEAREST = "\nWhat counts is the distance to the nearest of all seeds: that is the error of a latent now."
-_SOFTMAX = "A softmax turns squared distances into powers of e; the probabilities are proportional to them."
-_NEAR = "Latents near a seed are the likeliest in your answer. The next seed should go where the error is."
-
-seed_probabilities.mistakes(
+handicap_ratio.mistakes(
     {
-        "You use the distances as they are. The error is a square, so a latent weighs its distance squared.": _weights(
-            lambda squared, cost: cost.sqrt()
+        "The half is missing: the handicap is μ·e − ½‖e‖².": lambda m, s, c, zc: _std(m + 2 * s) / _rms(c),
+        "The two handicaps are added: a long code is at a disadvantage, so ½‖e‖² is subtracted.": lambda m, s, c, zc: (
+            _std(m - s) / _rms(c)
         ),
-        "You square twice: the squared distance is squared again.": _weights(lambda squared, cost: cost.square()),
-    }
-    | {
-        text + root + _NEAREST: _weights(lambda squared, cost, over=over, power=power: over(squared**power))
-        for root, power in (("", 1), (" Nor is it squared.", 0.5))
-        for text, over in {
-            "Only the newest seed is looked at.": lambda d: d[:, -1],
-            "Only the first seed is looked at.": lambda d: d[:, 0],
-            "The distances to all seeds are added up or averaged.": lambda d: d.sum(dim=1),
-            "You take the furthest seed of each latent instead of the nearest.": lambda d: d.amax(dim=1),
-        }.items()
-    }
-    | {
-        "You always take the furthest latent. It may be a single stray one; let each have its share of the "
-        "chance.": lambda squared, cost: (cost == cost.max()).double(),
-        _SOFTMAX + "\nDivide by the sum.": (
-            lambda squared, cost: cost.softmax(0),
-            lambda squared, cost: cost.sqrt().softmax(0),
+        "You take the length of a code, not its square: ‖e‖² is the sum of its squared entries.": lambda m, s, c, zc: (
+            _std(m - (-2 * s).sqrt() / 2) / _rms(c)
         ),
-        _NEAR: (
-            lambda squared, cost: (-cost).softmax(0),
-            lambda squared, cost: (-cost.sqrt()).softmax(0),
-            lambda squared, cost: (1 - _shares(cost)) / (len(cost) - 1),
+        "The handicap of latents that are off-centre, μ·e, is missing.": lambda m, s, c, zc: _std(s) / _rms(c),
+        "The handicap of codes that are too large, ½‖e‖², is missing.": lambda m, s, c, zc: _std(m) / _rms(c),
+        "Below the line stand the latents as they are; what differs from latent to latent is their deviation from μ."
+        "\nSubtract the mean of the latents first.": (
+            lambda m, s, c, zc: _std(m + s) / _rms(zc),
+            lambda m, s, c, zc: _std(m + s) / _std(zc),
         ),
-        "All latents are equally likely in your answer: the seeds play no part.": lambda squared, cost: torch.full_like(
-            cost, 1 / len(cost)
+        "The standard deviation over the codes is asked for with K below it, not K − 1.\nSee the argument of std.": (
+            lambda m, s, c, zc: (m + s).std() / _rms(c)
         ),
-        "Those are the numbers of the nearest seeds, not the distances to them.": _weights(
-            lambda squared, cost: squared.argmin(dim=1).double()
+        "That is the ratio of the variances.\nTake both roots.": lambda m, s, c, zc: (_std(m + s) / _rms(c)).square(),
+        "The ratio is upside down: handicap above, contest below.": lambda m, s, c, zc: _rms(c) / _std(m + s),
+        "You take the root mean square of the handicaps. What all codes have in common decides nothing: take their "
+        "standard deviation.": lambda m, s, c, zc: _rms(m + s) / _rms(c),
+        "You take the range of the handicaps, not their standard deviation.": lambda m, s, c, zc: (
+            ((m + s).amax() - (m + s).amin()) / _rms(c)
         ),
+        "Absolute values are averaged below the line; the root mean square averages squares.": lambda m, s, c, zc: (
+            _std(m + s) / c.abs().mean()
+        ),
+        "Squares are added up below the line, not averaged over all latents and codes.": lambda m, s, c, zc: (
+            _std(m + s) / c.norm()
+        ),
+        "This is the handicaps' spread alone; divide by what differs from latent to latent.": lambda m, s, c, zc: _std(
+            m + s
+        ),
+        "This is the spread of δ·e alone; the handicaps' spread is to be divided by it.": lambda m, s, c, zc: _rms(c),
     },
-    of=_distances,
+    of=_handicaps,
 )
-seed_probabilities.mistakes(
+handicap_ratio.mistakes(
     {
-        "You measure from the mean of the seeds." + _NEAREST: _weights(
-            lambda z, seeds: (z - seeds.mean(dim=0)).square().sum(dim=1)
+        "μ is the mean of the latents; you take that of the codes.": lambda z, e: (
+            _std(e @ e.mean(dim=0) - e.square().sum(dim=1) / 2) / _rms((z - e.mean(dim=0)) @ e.T)
         ),
-        "You add up absolute differences; the squared distance adds up their squares.": (
-            *_weights(lambda z, seeds: (z[:, None] - seeds).abs().sum(dim=2).amin(dim=1)),
-            *_weights(lambda z, seeds: (z[:, None] - seeds).abs().sum(dim=2).amin(dim=1).square()),
+        "‖e‖² is a sum over the D entries of a code, not their mean.": lambda z, e: (
+            _std(e @ z.mean(dim=0) - e.square().mean(dim=1) / 2) / _rms((z - z.mean(dim=0)) @ e.T)
+        ),
+        "δ is each latent minus one mean vector μ; you subtract from each latent the mean of its own entries.": (
+            lambda z, e: (
+                _std(e @ z.mean(dim=0) - e.square().sum(dim=1) / 2) / _rms((z - z.mean(dim=1, keepdim=True)) @ e.T)
+            )
+        ),
+        "Below the line stands the spread of the deviations; what counts is their product with each code, δ·e.": (
+            lambda z, e: _std(e @ z.mean(dim=0) - e.square().sum(dim=1) / 2) / _rms(z - z.mean(dim=0))
         ),
     }
 )
 
 
-@seed_probabilities.unless
-def _not_proportional(got: Tensor, z: Tensor, seeds: Tensor) -> None:
-    if got.shape != z.shape[:1] or not bool(got.isfinite().all()):
-        return
-    if float(z.mean()) > 500:  # the last case; the others were right
-        raise Mistake(
-            "Far from the origin your squared distances are rounding errors: large squares that are nearly equal are "
-            "taken from each other.",
-            "Subtract first, then square. Or take the same point off latents and seeds before anything else.",
-        )
-    cost = _squared(z.double(), seeds.double()).amin(dim=1)
-    if agree(_shares(got), _shares(cost), 1e-3):
-        raise Mistake("The weights are right, but they do not sum to 1.", "By what are they to be divided?")
-    if int(got.argmax()) == int(cost.argmin()):
-        raise Mistake(_NEAR)
-    if bool((got < 0).any()):
-        raise Mistake("Some of your probabilities are negative.", "The square of a distance never is.")
-    if not close(float(got.sum()), 1):
-        raise Mistake(f"Your probabilities sum to {float(got.sum()):.4g}, not to 1.", "What is the error as a whole?")
-
-
-# kmeans_init
-
-
-@exercise(points=3)
-def kmeans_init(answer: Answer) -> None:
-    """Judge ``kmeans_init(z, num_codes, generator)``: k-means++ seeds, all random numbers from the generator."""
-    _judge_seeds(answer)
-    _judge_use_of_the_generator(answer)
-    _judge_groups(answer)
-    _judge_equal_latents(answer)
-    _judge_too_few(answer)
-    for where, centre, spread, hint in (
-        (
-            "Far from the origin, with latents near 10000",
-            10_000.0,
-            1.0,
-            "Rounding: ||z||² − 2 z·s + ||s||², which torch.cdist computes for many latents, takes large numbers from "
-            "each other. Subtract first, then square.",
-        ),
-        (
-            "With latents near 0.00001",
-            0.0,
-            1e-5,
-            "What is a small number beside squared distances of 1e-10? A latent that is a seed has the distance 0.",
-        ),
-    ):
-        try:
-            _judge_equal_latents(answer, centre, spread)
-            _judge_too_few(answer, centre, spread)
-        except Mistake as mistake:
-            raise Mistake(f"{where}: {mistake.message}", hint) from mistake
-    _judge_first_seed(answer)
-    _judge_stray_latent(answer)
-
-
-def _generator() -> torch.Generator:
-    return torch.Generator().manual_seed(int(torch.randint(2**31, ())))
-
-
-def _seeds(answer: Answer, z: Tensor, num_codes: int) -> Tensor:
-    got = answer.tensor(z, num_codes, _generator(), shape=(num_codes, z.shape[1]))
-    if got.dtype != z.dtype:
-        raise Mistake(f"Your codes are {got.dtype}, the latents {z.dtype}.")
-    return got
-
-
-def _row_numbers(codes: Tensor, z: Tensor) -> list[int]:
-    """Return which row of z each code is; -1 for a code that is none."""
-    equal = codes[:, None].isclose(z, rtol=1e-5, atol=1e-6).all(dim=2)
-    return [int(row.nonzero()[0]) if row.any() else -1 for row in equal]
-
-
-def _judge_seeds(answer: Answer) -> None:
-    """Judge eight of nine latents, many times; all are rows of z, and none is chosen twice."""
-    repeated = []  # (first place, second place) of a latent that is chosen twice
-    for dtype in 12 * (torch.float32, torch.float64):
-        z = 30 + torch.randn(9, 3, dtype=dtype)
-        codes = _seeds(answer, z, 8)
-        rows = _row_numbers(codes, z)
-        if -1 in rows:
-            inside = bool((codes >= z.amin(dim=0)).all() and (codes <= z.amax(dim=0)).all())
-            raise Mistake(
-                "Some of your codes lie between latents, as means do. Only seeds are asked for; k-means comes later."
-                if inside
-                else "Some of your codes are not latents at all: they lie outside of the latents' range.",
-                "Every code is a row of z, unchanged.",
-            )
-        repeated += [(rows.index(row), place) for place, row in enumerate(rows) if row in rows[:place]]
-    if not repeated:
-        return
-    if (0, 1) in repeated:
-        why = "Is it drawn as if there were no seeds yet?"
-    elif any(second == first + 1 for first, second in repeated):
-        why = "On the mean over all seeds, or seen from the first alone, it is not."
-    else:
-        why = "Seen from the newest seed alone it is not."
-    raise Mistake(
-        "The same latent is chosen twice; one of the two codes would be dead from the start.",
-        f"A latent that is a seed already has distance 0 to the nearest of all seeds. {why}",
-    )
-
-
-def _judge_use_of_the_generator(answer: Answer) -> None:
-    z = torch.randn(40, 3)
-    seed = int(torch.randint(2**31, ()))
-    one, two = (answer.tensor(z, 6, torch.Generator().manual_seed(seed), shape=(6, 3)) for _ in range(2))
-    if not torch.equal(one, two):
-        raise Mistake(
-            "Two calls with equally seeded generators give different codes: random numbers come from somewhere else.",
-            "torch's functions that draw take generator=...",
-        )
-    rows = [sorted(_row_numbers(_seeds(answer, z, 6), z)) for _ in range(6)]
-    if all(chosen == list(range(6)) for chosen in rows):
-        raise Mistake(
-            "You take the first K latents. In a batch of feature maps those are neighbours in one image.",
-            "Latents should be drawn, the far ones more often.",
-        )
-    if all(chosen == rows[0] for chosen in rows):
-        raise Mistake(
-            "Differently seeded generators give the same codes: nothing is drawn from the generator.",
-            "Pass it on to torch's functions that draw.",
-        )
-
-
-def _judge_groups(answer: Answer) -> None:
-    """Refuse what misses small groups; k-means++ misses one in about a thousand tries."""
-    sizes = torch.tensor([150, 60, 30, 12, 6, 4, 3, 3])
-    centres = 4 * torch.tensor([[i & 1, i >> 1 & 1, i >> 2] for i in range(8)]) + torch.rand(8, 3)
-    group = torch.arange(8).repeat_interleave(sizes)[torch.randperm(int(sizes.sum()))]
-    z = centres[group] + 1e-3 * torch.randn(len(group), 3)
-    found = [len(set(group[_row_numbers(_seeds(answer, z, 8), z)].tolist())) for _ in range(4)]
-    if 8 not in found:
-        raise Mistake(
-            f"Eight groups far apart, from 150 latents down to 3, and your eight codes serve {sum(found) / 4:.1f} of "
-            "them on average: the crowd gets several, small groups none. Latents picked uniformly at random do that.",
-            "The probability of the next seed is proportional to the squared distance from the nearest of all seeds.",
-        )
-
-
-def _judge_equal_latents(answer: Answer, centre: float = 0.0, spread: float = 1.0) -> None:
-    """Most positions of a digit are one background latent: equal rows must not become several codes."""
-    distinct = centre + spread * torch.randn(6, 2)
-    z = torch.cat([distinct[:1].expand(30, -1), distinct.repeat(3, 1)])[torch.randperm(48)]
-    for num_codes in (4, 6):
-        for _ in range(4):
-            try:
-                codes = _seeds(answer, z, num_codes)
-            except Mistake as mistake:
-                raise Mistake(
-                    f"With 48 latents of which 6 are distinct, and K = {num_codes}: {mistake.message}",
-                    mistake.hint or "Many latents may be equal; 6 distinct ones are enough for 6 codes.",
-                ) from mistake
-            if len(codes.unique(dim=0)) < num_codes:
-                raise Mistake(
-                    "Two of your codes are equal. Different rows of z can hold the same latent, as the background of "
-                    "every digit does.",
-                    "Rule out latents by their distance to the seeds, not by their row number.",
-                )
-
-
-def _judge_too_few(answer: Answer, centre: float = 0.0, spread: float = 1.0) -> None:
-    few = centre + spread * torch.randn(4, 3)
-    for z, what in ((few, "4 latents"), (few.repeat(5, 1), "20 latents of which 4 are distinct")):
-        try:
-            answer(z, 5, _generator())
-        except Mistake as mistake:
-            cause = mistake.__cause__
-            if isinstance(cause, ValueError):
-                continue
-            if cause is None:
-                raise
-            raise Mistake(
-                f"For {what} and K = 5 a ValueError is asked for; your function raised {type(cause).__name__}.",
-                "Notice it yourself, and raise ValueError with a message that says what is wrong.",
-            ) from mistake
-        raise Mistake(
-            f"For {what} and K = 5 your function returns codes, some of which must be equal. Raise ValueError.",
-            "When no latent has any distance left, there is nothing to draw from.",
-        )
-
-
-def _judge_first_seed(answer: Answer) -> None:
-    z = torch.randn(10, 3)
-    far = 4
-    z[far] = 100
-    first = [_row_numbers(_seeds(answer, z, 1), z)[0] for _ in range(30)]
-    if first.count(far) > 15:
-        raise Mistake(
-            "The first seed is nearly always the latent that is furthest from the origin.",
-            "As long as there is no seed, every row of z has the same chance.",
-        )
-    pair = [_row_numbers(_seeds(answer, z[:2], 1), z)[0] for _ in range(24)]
-    if len(set(pair)) == 1:
-        raise Mistake("The first seed is always the same latent, whatever the generator.", "Draw it, too.")
-
-
-def _judge_stray_latent(answer: Answer) -> None:
-    """Count how often a stray latent is chosen that makes up half of the error: half of the time is right.
-
-    The other half are twenty latents at one place. A second crowd is so far away that the first two of three seeds are
-    one of each crowd; the third is judged for either order. Two strays: along one axis, where a distance that is not
-    squared chooses it in 1 of 5 tries, and across sixteen, where the largest coordinate alone chooses it in 1 of 17.
-    Places instead of latents choose it in 19 of 20 tries, a fourth power more often still.
-    """
-    axis, across = torch.zeros(17), torch.full((17,), 0.25)
-    axis[1], across[0] = 1, 0
-    for direction, tries, least, why in (
-        (axis, 240, 0.3, "Is its distance squared? From the first seed, and from later ones?"),
-        (across, 160, 0.2, "Is its distance added up over all D numbers?"),
-    ):
-        z = torch.zeros(82, 17)
-        z[:, 0] = torch.tensor([-1.0, 1.0, 1000.0]).repeat_interleave(torch.tensor([20, 20, 42]))
-        z[40] = 80**0.5 * direction
-        z = z[torch.randperm(82)]
-        stray = int(z[:, 1:].sum(dim=1).argmax())
-        hits: dict[bool, list[bool]] = {True: [], False: []}  # by whether the first seed is one of the far crowd
-        for _ in range(tries):
-            rows = _row_numbers(_seeds(answer, z, 3), z)
-            hits[float(z[rows[0], 0]) > 500].append(stray in rows)
-        share = {name: sum(found) / max(len(found), 1) for name, found in hits.items()}
-        together = sum(map(sum, hits.values()))
-        often = (
-            "One stray latent makes up half of the error, so it should be drawn about every second time; it was "
-            f"{together} times in {tries}. "
-        )
-        if together > 0.87 * tries:
-            raise Mistake(
-                often
-                + "Do you take the furthest latent instead of drawing one? Is the squared distance squared again? "
-                "Are equal latents counted as one?",
-                "Every row of z has a chance, in proportion to its squared distance.",
-            )
-        if min(share.values()) < least:
-            raise Mistake(often + why, "The probability is the share of the squared error.")
+@handicap_ratio.unless
+def _no_ratio(got: float, z: Tensor, codebook: Tensor) -> None:
+    if not math.isfinite(got) or got < 0:
+        raise Mistake(f"Your ratio is {got:.4g}; it is 0 or more, and finite unless all latents are equal.")
 
 
 # restart_dead_codes
@@ -683,7 +336,8 @@ def _state(
 def _restart(
     answer: Answer, state: State, z: Tensor, min_count: float, generator: torch.Generator | None = None
 ) -> State:
-    return _three_tensors(answer(*state, z, min_count, generator or _generator()), state)
+    drawn = generator or torch.Generator().manual_seed(int(torch.randint(2**31, ())))
+    return _three_tensors(answer(*state, z, min_count, drawn), state)
 
 
 def _three_tensors(got: object, state: State) -> State:
@@ -767,7 +421,7 @@ def _judge_which(changed: Tensor, dead: Tensor, count: Tensor, min_count: float)
 
 
 def _judge_places(codes: Tensor, z: Tensor) -> None:
-    rows = _row_numbers(codes, z)
+    rows = rows_of(codes, z)
     if -1 in rows:
         if torch.allclose(codes, z.mean(dim=0).expand_as(codes), rtol=1e-4):
             raise Mistake(
@@ -809,7 +463,7 @@ def _judge_randomness(answer: Answer) -> None:
             "torch's functions that draw take generator=...",
         )
     dead = state[1] < 1
-    rows = [_row_numbers(_restart(answer, state, z, 1.0)[0].detach()[dead], z) for _ in range(6)]
+    rows = [rows_of(_restart(answer, state, z, 1.0)[0].detach()[dead], z) for _ in range(6)]
     if all(set(chosen) == {0, 1, 2} for chosen in rows):
         raise Mistake(
             "The dead codes always get the first rows of z, which are neighbours in one image.", "Draw the rows."
@@ -827,7 +481,7 @@ def _judge_randomness(answer: Answer) -> None:
         )
     state, two = _state(8, 1.0, dead=1), z[:2]
     restarted = [_restart(answer, state, two, 1.0)[0].detach() for _ in range(24)]
-    drawn = {row for codes in restarted for row in _row_numbers(codes[state[1] < 1], two)}
+    drawn = {row for codes in restarted for row in rows_of(codes[state[1] < 1], two)}
     if drawn != {0, 1}:
         raise Mistake("Of two latents only one is ever drawn; each has a chance.", "Look at the ends of the range.")
 
@@ -847,7 +501,7 @@ def _judge_borders(answer: Answer) -> None:
             raise Mistake(where + mistake.message, mistake.hint) from mistake
         changed = _moved(codebook, state[0])
         wanted = min(dead, latents)
-        rows = _row_numbers(codebook[changed], z)
+        rows = rows_of(codebook[changed], z)
         if int(changed.sum()) != wanted or len(set(rows)) < len(rows) or -1 in rows:
             raise Mistake(
                 f"{where}{int(changed.sum())} codes change, on {len(set(rows) - {-1})} different latents; {wanted} of "
@@ -859,3 +513,113 @@ def _judge_borders(answer: Answer) -> None:
             raise Mistake(f"{where}codes that stay where they are must keep their counts and sums.", "")
         if not torch.allclose(total[changed], codebook[changed] * count[changed][:, None], rtol=1e-4):
             raise Mistake(f"{where}sum divided by count is not the code.", "")
+
+
+# cause_of_death
+
+_ALIVE, _STILLBORN, _ABANDONED = range(3)
+
+
+def _verdicts(alive: Tensor, ever: Tensor) -> Tensor:
+    """Return 0 for what is alive, 1 for what never was, 2 for the others."""
+    return torch.where(alive, _ALIVE, torch.where(ever, _ABANDONED, _STILLBORN))
+
+
+cause_of_death = Task(
+    lambda counts, recent: _verdicts((counts[-recent:] > 0).any(dim=0), (counts > 0).any(dim=0)),
+    name="cause_of_death",
+    points=2,
+    reads=tensor,
+    otherwise=lambda got, counts, recent: (
+        f"Of {counts.shape[1]} codes in {len(counts)} batches, the last {recent} of which are recent, some are told "
+        "wrongly."
+    ),
+    hint="Two questions for each code: was it ever chosen, and was it chosen recently?",
+)
+
+
+@cause_of_death.inputs
+def _lives() -> Iterator[tuple[Tensor, int]]:
+    """Draw lives of every kind: chosen early, late, once, in the batch before the recent ones, never."""
+    for batches, codes, recent in ((8, 9, 3), (6, 7, 1), (5, 8, 5), (1, 6, 1), (9, 7, 2)):
+        yield _life(batches, codes, recent), recent
+    yield torch.zeros(4, 3, dtype=torch.int64), 2
+    yield torch.ones(4, 3, dtype=torch.int64), 2
+
+
+def _life(batches: int, codes: int, recent: int) -> Tensor:
+    """Draw how often each batch chose each code; the kinds stand in random order, so that no place tells one."""
+    counts = torch.zeros(batches, codes, dtype=torch.int64)
+    old = batches - recent
+    counts[:, 0] = 5
+    counts[-recent, 1] = 1  # once, in the first of the recent batches
+    counts[-1, 2] = 4  # in the last batch only
+    if old:
+        counts[old - 1, 3] = 3  # in the last batch before the recent ones
+        counts[0, 4] = 7  # in the first batch only
+        counts[:old, 6] = 2
+    return counts[:, torch.randperm(codes)]
+
+
+def _seen(counts: Tensor, recent: int) -> tuple[Tensor, int, Tensor, Tensor]:
+    """Return the counts, the number of recent batches, and which codes were chosen recently, and ever."""
+    return counts, recent, (counts[-recent:] > 0).any(dim=0), (counts > 0).any(dim=0)
+
+
+cause_of_death.mistakes(
+    {
+        "1 and 2 are swapped: a stillborn code was never chosen, an abandoned one was.": lambda n, r, alive, ever: (
+            torch.where(alive, 0, torch.where(ever, 1, 2))
+        ),
+        "Only the very last batch decides who is alive; the last `recent` batches should.": lambda n, r, alive, ever: (
+            _verdicts(n[-1] > 0, ever)
+        ),
+        "The first `recent` batches decide who is alive in yours; the last ones should.": lambda n, r, alive, ever: (
+            _verdicts((n[:r] > 0).any(dim=0), ever)
+        ),
+        "You look at one recent batch too many.\nThe last `recent` rows are counts[-recent:].": (
+            lambda n, r, alive, ever: _verdicts((n[-r - 1 :] > 0).any(dim=0), ever)
+        ),
+        "You look at one recent batch too few.\nThe last `recent` rows are counts[-recent:].": (
+            lambda n, r, alive, ever: _verdicts((n[len(n) - r + 1 :] > 0).any(dim=0), ever)
+        ),
+        "A code is stillborn if it was *never* chosen; you look at the first batch alone.": lambda n, r, alive, ever: (
+            _verdicts(alive, n[0] > 0)
+        ),
+        "A code that was chosen once is alive, too.": lambda n, r, alive, ever: _verdicts(
+            (n[-r:].sum(dim=0) > 1), n.sum(dim=0) > 1
+        ),
+        "A code is alive only if every recent batch chose it in yours; once is enough.": lambda n, r, alive, ever: (
+            _verdicts((n[-r:] > 0).all(dim=0), ever)
+        ),
+        "Every code that was ever chosen is alive in yours: those that were abandoned are not found.": (
+            lambda n, r, alive, ever: _verdicts(ever, ever)
+        ),
+        "A code that came alive late is alive, whatever happened before.": lambda n, r, alive, ever: _verdicts(
+            alive & (n[: len(n) - r] > 0).any(dim=0), ever
+        ),
+        "Every dead code is stillborn in yours.": lambda n, r, alive, ever: torch.where(alive, 0, 1),
+        "Every dead code is abandoned in yours.": lambda n, r, alive, ever: torch.where(alive, 0, 2),
+        "This says who is alive (1) and who is not (0); three numbers are asked for: 0 alive, 1 stillborn, 2 "
+        "abandoned.": lambda n, r, alive, ever: alive.long(),
+    },
+    of=_seen,
+)
+
+
+@cause_of_death.unless
+def _no_verdict(got: Tensor, counts: Tensor, recent: int) -> None:
+    if got.shape != counts.shape[1:]:
+        raise Mistake(
+            f"One number for each of {counts.shape[1]} codes is asked for; yours have shape {tuple(got.shape)}.",
+            "Batches are the first axis of counts, codes the second.",
+        )
+    if not bool(torch.isin(got, torch.arange(3, dtype=got.dtype)).all()):
+        raise Mistake("Each code gets 0, 1 or 2; some of yours get something else.")
+
+
+@cause_of_death.further
+def _whole_numbers(answer: Answer) -> None:
+    got = answer(_life(7, 8, 2), 2)
+    if got.dtype != torch.int64:
+        raise Mistake(f"An int64 tensor is asked for; yours is {got.dtype}.")

@@ -106,3 +106,9 @@ def meant(got: Tensor | float, known: dict[str, Any], tolerance: float = NARROW)
         message, _, hint = text.partition("\n")
         candidates = values if isinstance(values, tuple | list) else (values,)
         recognise(got, [(value, message, hint) for value in candidates], tolerance)
+
+
+def rows_of(codes: Tensor, z: Tensor) -> list[int]:
+    """Return which row of ``z`` each code is; -1 for a code that is none."""
+    equal = codes[:, None].isclose(z, rtol=1e-5, atol=1e-6).all(dim=2)
+    return [int(row.nonzero()[0]) if row.any() else -1 for row in equal]

@@ -100,7 +100,7 @@ EXERCISES: dict[str, Exercise] = {}
 
 def chapter_of(module: str) -> str:
     """Return the notebook, without its number, that the checks of a module are about; empty if there is none."""
-    found = re.fullmatch(r"vqvae_course\.checks\.(?:bank\.)?chapter_\d\d_(\w+)", module)
+    found = re.fullmatch(r"vqvae_course\.checks\.(?:bank\.)?chapter_(?:\d\d|A\d)_(\w+)", module)
     return found.group(1) if found else ""
 
 

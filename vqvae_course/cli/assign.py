@@ -1,5 +1,6 @@
 """``vqvae-course assign``: notebooks of the course as nbgrader assignments."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -162,7 +163,7 @@ def parts(text: str) -> list[str]:
 def notebook_of(number: str, option: str, folder: Path) -> Path:
     """Return the notebook with a number."""
     paths = sorted(folder.glob(f"{number.zfill(2)}_*.ipynb"))
-    if not paths or not number.isdigit():
+    if not paths or not re.fullmatch(r"\d+|A\d", number):
         raise ValueError(f"{option} must be numbers of notebooks in {folder}, got {number!r}")
     return paths[0]
 
@@ -189,11 +190,14 @@ def made_from(path: Path, numbers: list[str] | None, options: Assign) -> tuple["
 
 
 def extras_of(path: Path) -> list["Extra"]:
-    """Return the exercises of the second bank for a notebook."""
+    """Return the exercises of the second bank for a notebook; an appendix has none."""
     from vqvae_course.assignments.convert import Extra
     from vqvae_course.checks.bank import BANK
     from vqvae_course.checks.report import EXERCISES
 
-    module = BANK[path.stem.split("_", 1)[1]]
+    chapter = path.stem.split("_", 1)[1]
+    if chapter not in BANK:
+        return []
+    module = BANK[chapter]
     (name,) = [one.name for one in EXERCISES.values() if one.module == module.__name__]
     return [Extra(name, module.TITLE, module.TASK, module.STUB, module.QUESTION, module.RUBRIC, module.WRITTEN_POINTS)]
