@@ -23,7 +23,7 @@ CLAIMS = all_claims()
 def shown_on_pages() -> dict[str, list[str]]:
     """Return the ids of the claims that each notebook shows, by the page's number."""
     found = {}
-    for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
+    for path in sorted((ROOT / "notebooks").glob("*_*.ipynb")):
         code = "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code")
         found[path.stem[:2]] = re.findall(r"""\bclaim\(\s*["']([^"']+)["']""", code)
     return found
@@ -99,8 +99,8 @@ def test_an_unknown_setting_or_number_lists_what_there_is():
     assert evidence.table(number)[setting] == evidence.values(setting, number)
 
 
-def test_a_claim_shows_its_numbers_in_one_quoted_line():
+def test_a_claim_shows_its_sentence_and_the_numbers_of_each_rule_in_a_quotation():
     for each in CLAIMS.values():
-        text = each._repr_markdown_()
-        assert text.startswith("> **Measured:** ")
-        assert "\n" not in text
+        first, *rest = each._repr_markdown_().splitlines()
+        assert first == f"> **Measured:** {each.sentence}"
+        assert rest == [">", *(f"> - {rule.judge().numbers}" for rule in each.rules)]

@@ -25,14 +25,23 @@ class Claim(NamedTuple):
         """Whether the stored runs carry the sentence."""
         return all(rule.judge().holds for rule in self.rules)
 
+    @property
+    def verdict(self) -> str:
+        """What is shown before the sentence."""
+        return "Measured" if self.holds else "Not carried by the stored runs"
+
+    @property
+    def numbers(self) -> list[str]:
+        """What the stored runs say of each rule."""
+        return [rule.judge().numbers for rule in self.rules]
+
     def __str__(self) -> str:
         """Return the sentence and its numbers."""
-        verdict = "Measured" if self.holds else "Not carried by the stored runs"
-        return f"{verdict}: {self.sentence} {'; '.join(rule.judge().numbers for rule in self.rules)}."
+        return "\n".join([f"{self.verdict}: {self.sentence}", *(f"- {each}" for each in self.numbers)])
 
     def _repr_markdown_(self) -> str:
-        verdict, rest = str(self).split(":", 1)
-        return f"> **{verdict}:**{rest}"
+        numbers = "".join(f"\n> - {each}" for each in self.numbers)
+        return f"> **{self.verdict}:** {self.sentence}\n>{numbers}"
 
 
 @cache

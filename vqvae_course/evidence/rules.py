@@ -75,7 +75,11 @@ def _magnitude(value: float) -> int:
 
 
 def _spread(values: Sequence[float]) -> str:
-    return f"{plain(fmean(values))} ± {plain(stdev(values))}"
+    """Write the mean and the standard deviation over seeds, this to the decimals of the mean if that leaves a digit."""
+    mean, deviation = plain(fmean(values)), stdev(values)
+    decimals = len(mean.partition(".")[2])
+    shown = f"{deviation:,.{decimals}f}" if "e" not in mean else f"{deviation:.0e}"
+    return f"{mean} ± {shown if float(shown.replace(',', '')) or not deviation else f'{deviation:.1g}'}"
 
 
 def _paired(rule: "Less | Alike | Undecided") -> tuple[list[float], list[float]]:
