@@ -68,16 +68,16 @@ RECIPES = {
     "gradient + k-means + normalised": replace(GRADIENT, kmeans=True, normalize=True),
 }
 REMEDY = Setting(normalize=True, restart=True)
-LONGER = ("gradient", "EMA", "EMA + k-means", "EMA + normalised", "EMA + k-means + normalised + restart")
-SCALES = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
+LONGER = ("gradient", "EMA", "EMA + normalised", "EMA + k-means + normalised + restart")
 SETTINGS = {
     **{name: replace(each, updates=200) for name, each in RECIPES.items()},
     **{f"{name}, 800 updates": replace(RECIPES[name], updates=800) for name in LONGER},
-    **{f"gradient, s = {s:g}": replace(GRADIENT, scale=s, updates=200) for s in SCALES},
+    **{f"gradient, s = {s:g}": replace(GRADIENT, scale=s, updates=200) for s in (0.001, 0.01, 0.1, 10.0, 100.0)},
     **{f"normalised + restart, s = {s:g}": replace(REMEDY, scale=s, updates=200) for s in (0.01, 100.0)},
-    **{f"K = {k}": Setting(normalize=True, num_codes=k) for k in (16, 64, 256)},
-    **{f"K = {k} + restart": replace(REMEDY, num_codes=k) for k in (16, 64, 256)},
-    **{f"D = {d}": replace(GRADIENT, code_dim=d, updates=200) for d in (2, 4, 8, 16, 32, 64)},
+    **{f"K = {k}": Setting(normalize=True, num_codes=k, updates=200) for k in (16, 64, 256)},
+    **{f"K = {k} + restart": replace(REMEDY, num_codes=k, updates=200) for k in (16, 64, 256)},
+    "one code": replace(GRADIENT, num_codes=1, updates=200),
+    **{f"D = {d}": replace(GRADIENT, code_dim=d, updates=200) for d in (2, 8, 64)},
 }
 SEEDS = range(5)
 SMOKE = Setting(
