@@ -5,25 +5,9 @@ if (location.protocol === "file:") {
   DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 }
 
-// What scrolls sideways must be reachable by keyboard. The theme sees to code and tables, when the window changes.
-function markWideFormulas() {
-  for (const formula of document.querySelectorAll('mjx-container[display="true"]')) {
-    if (formula.scrollWidth > formula.clientWidth) {
-      formula.tabIndex = 0;
-    } else {
-      formula.removeAttribute("tabindex");
-    }
-  }
-}
-
-window.addEventListener("resize", markWideFormulas);
-window.addEventListener("load", () => window.MathJax?.startup?.promise?.then(markWideFormulas));
-// Cells that were folded had no width before.
-document.addEventListener("toggle", () => window.dispatchEvent(new Event("resize")), true);
-
 // On a phone code is folded, so that the text and the pictures stay together; the stub of an exercise stays open.
 const PHONE = matchMedia("(max-width: 499.98px)");
-const FOLDED = "hide above-input admonition phone";  // looks like the code of plots, which is folded everywhere
+const FOLDED = "hide above-input admonition phone"; // looks like the code of plots, which is folded everywhere
 
 function foldCode() {
   if (PHONE.matches) {
@@ -45,7 +29,7 @@ function foldCode() {
 document.addEventListener("DOMContentLoaded", () => {
   if (PHONE.matches) {
     foldCode();
-    document.getElementById(location.hash.slice(1))?.scrollIntoView();  // what stands above it is shorter now
+    document.getElementById(location.hash.slice(1))?.scrollIntoView(); // what stands above it is shorter now
   }
 });
 PHONE.addEventListener("change", foldCode);
