@@ -1,4 +1,4 @@
-"""The frame of a page: the strip with the machine, one folded Setup, figures and equations with numbers of their page."""
+"""The frame of a page: the strip with the machine, one folded Setup, and numbers of figures and equations."""
 
 import re
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def add_strip(app: Sphinx, document: nodes.document) -> None:
 
 
 def fold_setup(app: Sphinx, document: nodes.document) -> None:
-    """Put the cells tagged ``setup``, and the text between them, into one fold, inside which code is not folded again."""
+    """Put the cells tagged ``setup``, and the text between them, into one fold, inside which code is not folded."""
     cells = [each for each in document.findall(nodes.container) if "tag_setup" in each["classes"]]
     if not cells:
         return
@@ -89,7 +89,7 @@ def equations(document: nodes.document) -> Iterator[nodes.math_block]:
 
 
 def page_number(page: str) -> str:
-    """Return the number of a notebook as readers know it: 7 for ``notebooks/07_codebook_collapse``; others have none."""
+    """Return the number of a notebook as readers know it: 7 for ``notebooks/07_codebook_collapse``, else nothing."""
     number = re.fullmatch(r"notebooks/(?:0*(\d+)|([A-Z]\d*))_.*", page)
     return (number[1] or number[2]) if number else ""
 
@@ -116,7 +116,7 @@ def number_by_page(app: Sphinx, environment: BuildEnvironment) -> list[str]:
 
 
 def end_numbers_with_a_stop(app: Sphinx, page: str, template: str, context: dict, doctree: object) -> None:
-    """Begin a caption with "Figure 7.3." """
+    """Begin a caption with "Figure 7.3", and a full stop before its words."""
     number = r'(<span class="caption-number">[^<]*?) </span>'
     context["body"] = re.sub(number, r"\1. </span>", context.get("body", ""))
 
