@@ -26,7 +26,7 @@ ANEW  := yes
 .PHONY: $(INSTALLED)
 endif
 
-.PHONY: help book test lint units processors notebooks mutants site browser links slides pdf lab facts diagrams execute bench release-check colab lowest newest clean
+.PHONY: help book test lint units processors notebooks mutants site browser links slides pdf lab facts diagrams execute experiment bench release-check colab lowest newest clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ diagrams: $(INSTALLED)  ## draw the diagrams of the book anew, and the strip abo
 execute: $(INSTALLED)  ## refresh the stored outputs: make execute NB=05_training_a_vqvae BUDGET=laptop
 	@test -n '$(NB)' || { echo 'Which notebook? For instance: make execute NB=05_training_a_vqvae BUDGET=laptop'; exit 1; }
 	VQVAE_COURSE_BUDGET=$(BUDGET) $(BIN)/python -m tools.execute notebooks/$(basename $(notdir $(NB))).ipynb
+
+experiment: $(INSTALLED)  ## run what is missing of the runs behind a comparison: make experiment NAME=collapse; without a name, list them
+	$(BIN)/python -m experiments $(NAME) --jobs $(JOBS)
 
 bench: $(INSTALLED)  ## measure speed against other ways, side by side, into benchmarks/results.md (about twenty minutes, on a quiet machine)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r benchmarks/requirements.txt

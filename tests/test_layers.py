@@ -44,7 +44,7 @@ LAYER = {
     "sampling": 5,
     "train": 5,
 }
-LEAVES = {"plotting", "export", "checks", "assignments", "cli", "__main__"}
+LEAVES = {"plotting", "export", "evidence", "checks", "assignments", "cli", "__main__"}
 MAY_IMPORT_A_LEAF = {
     ("__init__", "checks"),
     ("__main__", "cli"),

@@ -18,7 +18,7 @@ Where to find an idea:
   and folders: ``sources``
 - device, seed, budget: ``runtime``; pictures: ``plotting``; a judge of samples: ``classifier``
 - ONNX files, for programs without torch: ``export``
-- checks of the exercises: ``checks``
+- checks of the exercises: ``checks``; stored runs behind the pages' comparisons: ``evidence``
 """
 
 from vqvae_course.checks import check
