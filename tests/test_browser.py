@@ -5,6 +5,7 @@ skipped.
 """
 
 import os
+import re
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 
 from tools.check_links import anchors
 
@@ -23,13 +25,18 @@ pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[1]
 SITE = Path(os.environ.get("VQVAE_COURSE_SITE", ROOT / "_build" / "site" / "_build" / "html")).resolve()
 PAGES = sorted(str(page.relative_to(SITE)) for page in SITE.rglob("*.html") if "_static" not in page.parts)
+NOTEBOOKS = [name for name in PAGES if name.startswith("notebooks/")]
 PREFIX = urlsplit(yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["html"]["baseurl"]).path
 WCAG = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
     "rules": {"label-content-name-mismatch": {"enabled": True}},
 }
 CONTRAST = {"runOnly": ["color-contrast"]}
-READY = "async () => { await document.fonts.ready; await window.MathJax?.startup?.promise; }"
+READY = """async () => {
+    await document.fonts.ready;
+    await window.MathJax?.startup?.promise;
+    if (typeof fitting !== "undefined") await fitting;  // equations and tables that are too wide
+}"""
 # What sticks out of the page to the right, and neither scrolls inside something nor is cut off there.
 WIDE = """() => {
     const width = document.documentElement.clientWidth;
@@ -48,6 +55,11 @@ WIDE = """() => {
     const page = document.documentElement.scrollWidth > width ? ["the page scrolls sideways"] : [];
     return page.concat(wide.map((each) => each.outerHTML.slice(0, 120)));
 }"""
+# What scrolls sideways inside the page and is neither code nor what code prints.
+SCROLLS = """() => [...document.querySelectorAll(".bd-article *")].filter((each) => {
+    const scrolls = ["auto", "scroll"].includes(getComputedStyle(each).overflowX);
+    return scrolls && each.tagName !== "PRE" && each.clientWidth && each.scrollWidth > each.clientWidth;
+}).map((each) => each.textContent.trim().slice(0, 80))"""
 # Only for speed: of the thousands of pieces of code that look alike, of formulas, and of the descriptions that one
 # template writes for the package, some are enough.
 THIN_OUT = """() => {
@@ -177,6 +189,116 @@ def test_a_page_works_for_everybody(open_page, address, faults, name):
     page.set_viewport_size({"width": 720, "height": 450})  # half of an ordinary window, as with a zoom of 200 %
     assert page.evaluate(WIDE) == []
     assert faults == []
+
+
+def test_a_wide_equation_is_broken_into_lines_only_where_it_must_be(open_page, faults):
+    page = open_page("notebooks/07_codebook_collapse.html")
+    heights = "() => [...document.querySelectorAll('mjx-container[display=true]')].map((each) => each.offsetHeight)"
+    wide = page.evaluate(heights)
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.evaluate(READY)
+    narrow = page.evaluate(heights)
+    assert any(one > 1.5 * other for one, other in zip(narrow, wide, strict=True))
+    assert page.locator("mjx-container[display=true] mjx-assistive-mml").count() == len(narrow)
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.evaluate(READY)
+    assert page.evaluate(heights) == wide
+    assert faults == []
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_on_a_phone_a_page_begins_with_the_machine_and_a_folded_setup_and_only_code_scrolls(open_page, faults, name):
+    page = open_page(name, width=390)
+    assert page.evaluate(SCROLLS) == []
+    strip = page.locator("h1 ~ svg.strip")
+    assert strip.count() == 1
+    assert strip.get_attribute("role") == "img"
+    assert strip.get_attribute("aria-label").startswith("The machine: ")
+    assert strip.locator(".lit").count() > 0
+    assert strip.bounding_box()["width"] <= 390
+    setup = page.locator("details.setup")
+    assert setup.count() == 1
+    assert setup.locator(".cell").count() == page.locator(".tag_setup").count() > 0
+    assert setup.locator("details").count() == 0
+    assert not setup.locator("pre").first.is_visible()
+    setup.locator("summary").focus()
+    assert has_a_ring(page)
+    page.keyboard.press("Enter")
+    assert all(code.is_visible() for code in setup.locator("pre").all())
+    assert setup.get_by_text("This notebook should take").is_visible()
+    assert page.evaluate(WIDE) == []
+    assert faults == []
+
+
+def test_the_part_of_the_machine_that_is_lit_is_that_of_the_page():
+    said = [written(name).select_one("svg.strip")["aria-label"] for name in NOTEBOOKS]
+    assert len(set(said)) > len(said) / 2
+
+
+def test_the_machine_follows_the_theme(open_page):
+    page = open_page("notebooks/06_ema_codebooks.html")
+    ink = "() => getComputedStyle(document.querySelector('svg.strip .lit text')).fill"
+    set_theme(page, "light")
+    light = page.evaluate(ink)
+    set_theme(page, "dark")
+    assert page.evaluate(ink) != light
+
+
+def written(name):
+    """Return a page as it was built."""
+    return BeautifulSoup((SITE / name).read_text(encoding="utf-8"), "html.parser").select_one("article.bd-article")
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_figures_and_equations_have_numbers_of_their_page(name):
+    page, number = written(name), int(re.search(r"/(\d+)_", name)[1])
+    figures = [each.get_text() for each in page.select(".caption-number")]
+    assert len(figures) == len(page.select("figcaption")) > 0
+    assert figures == [f"Figure {number}.{place + 1}. " for place in range(len(figures))]
+    equations = [each.contents[0] for each in page.select(".eqno")]
+    assert len(equations) == len(page.select("div.math")) - len(page.select(".cell_output div.math")) > 0
+    assert equations == [f"({number}.{place + 1})" for place in range(len(equations))]
+
+
+def test_the_outline_shows_two_levels_and_what_is_smaller_is_lighter(open_page):
+    page = open_page("notebooks/07_codebook_collapse.html")
+    assert page.locator(".page-toc .toc-h2 > a:visible").count() > 5
+    below = page.locator(".page-toc .toc-h3 > a")
+    assert below.count() > 5
+    assert all(link.is_visible() for link in below.all())
+    look = """(name) => {
+        const style = getComputedStyle(document.querySelector(`.bd-article ${name}`));
+        return [parseFloat(style.fontSize), Number(style.fontWeight)];
+    }"""
+    (large, *_), (second, heavy), (third, light) = (page.evaluate(look, name) for name in ("h1", "h2", "h3"))
+    assert large > second > third
+    assert heavy > light
+
+
+def test_on_a_phone_code_is_folded_and_opens_by_keyboard(open_page, faults):
+    page = open_page("notebooks/07_codebook_collapse.html", width=390)
+    code = page.locator(".bd-article .cell_input pre:visible")
+    assert code.count() == page.locator(".cell.tag_exercise").count() > 0
+    assert page.locator(".cell.tag_exercise pre").first.is_visible()
+    fold = page.locator("details.phone").first
+    assert fold.get_by_text("Show the code").is_visible()
+    fold.locator("summary").focus()
+    assert has_a_ring(page)
+    page.keyboard.press("Enter")
+    assert fold.locator("pre").is_visible()
+    assert fold.get_by_text("Hide the code").is_visible()
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.wait_for_function("() => !document.querySelector('details.phone')")
+    assert code.count() > page.locator(".cell.tag_exercise").count()
+    assert faults == []
+
+
+def test_on_a_phone_a_link_to_a_section_leads_there(open_page, address):
+    page = open_page(f"{address}notebooks/07_codebook_collapse.html#exercises", width=390)
+    page.wait_for_function("""() => {
+        const top = document.querySelector("#exercises").getBoundingClientRect().top;
+        return top > -5 && top < 400;
+    }""")
 
 
 @pytest.mark.parametrize("name", ["book/intro.html", "notebooks/03_straight_through.html", "search.html"])

@@ -20,7 +20,8 @@ INTRO = """<article class="bd-article"><section id="top"><h1>Intro<a class="head
 CHAPTER = """<article class="bd-article"><section id="top"><h1>1. A</h1><section id="exercise"><h2>Exercise</h2>
 <div class="cell tag_hide-input"><details class="hide"><summary>Show</summary><pre>plot()</pre></details>
 <div class="cell_output"><img src="../_images/y.png"></div></div>
-<div class="cell tag_solution"><details><summary>Show</summary><pre># @title Solution 1.1
+<details><summary>An answer</summary><p>No.</p></details>
+<div class="cell tag_solution"><details class="hide"><summary>Show</summary><pre># @title Solution 1.1
 x</pre></details></div></section></section></article>"""
 
 
@@ -99,7 +100,13 @@ def test_the_contents_name_chapters_sections_and_solutions(book):
 
 def test_nothing_of_the_screen_is_left(book):
     assert not book.find_all(["details", "summary", "button"])
+    assert "Show" not in book.get_text()
     assert not book.find_all("a", class_="headerlink")
+
+
+def test_what_the_text_folds_away_is_printed_below_its_summary(book):
+    assert book.select_one(".opened > p.summary").get_text() == "An answer"
+    assert book.select_one(".opened > p.summary + p").get_text() == "No."
 
 
 def test_a_link_that_leads_nowhere_is_an_error(site):

@@ -31,6 +31,7 @@ LOOK = (  # style sheets of the book that its pages need without their frame
     "mystnb.*.css",
     "sphinx-design.min.css",
     "custom.css",
+    "diagrams.css",
 )
 PRINT = """
 @page { size: A4; margin: 17mm 16mm 18mm; @bottom-center { content: counter(page); font: 8pt sans-serif; } }
@@ -80,6 +81,7 @@ td, th { padding: 1mm 2mm !important; overflow-wrap: break-word !important; whit
 .pst-scrollable-table-container { overflow: visible !important; }
 mjx-container [stroke-width="0"] { stroke: none; }  /* or paper shows a hairline around every letter */
 mjx-container[display="true"] { overflow: visible !important; break-inside: avoid; }
+.opened > .summary { break-after: avoid; font-weight: 600; margin: 2mm 0 1mm; }
 .solution { border-left: 1mm solid #009e73; margin: 0 0 5mm; padding-left: 3mm; }
 .solution > h3 { margin-top: 0 !important; }
 .solution-link { font-size: 9pt; }
@@ -163,9 +165,12 @@ def article(html: str, page: str, pages: set[str]) -> Tag:
     for cell in text.select("div.cell.tag_hide-input"):
         if not cell.get_text(strip=True) and not cell.find("img"):
             cell.decompose()
+    for summary in text.select("details > summary"):
+        if "hide" in summary.parent.get("class", []):
+            summary.decompose()  # it says to show or to hide code
+        else:
+            summary.name, summary["class"] = "p", ["summary"]
     for details in text.select("details"):
-        for summary in details.select("summary"):
-            summary.decompose()
         details.name, details["class"] = "div", ["opened"]
     for tag in text.find_all(id=True):
         tag["id"] = f"{slug(page)}--{tag['id']}"

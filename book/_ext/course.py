@@ -11,6 +11,8 @@ from sphinx_thebe import init_thebe_core, update_thebe_context
 
 MATHJAX = "tex-svg-full.js"  # one file, glyphs included: no font to fetch, and it works from a disk
 REPAIRS = {
+    "Show code cell source": "Show the code",
+    "Hide code cell source": "Hide the code",
     "Show code cell content": "Show the solution",  # nothing else hides a whole cell
     "Hide code cell content": "Hide the solution",
     ' aria-label="Toggle hidden content"': "",  # it kept those words from screen readers
