@@ -26,7 +26,7 @@ ANEW  := yes
 .PHONY: $(INSTALLED)
 endif
 
-.PHONY: help book test lint units processors notebooks mutants site browser links slides pdf lab facts execute experiment bench release-check colab lowest newest clean
+.PHONY: help book test lint units processors notebooks mutants site browser links slides pdf lab facts diagrams execute experiment bench release-check colab lowest newest clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 
 facts: $(INSTALLED)  ## write minutes, points and names of exercises wherever they are told
 	$(BIN)/python -m tools.facts
+
+diagrams: $(INSTALLED)  ## draw the diagrams of the book anew, and the strip above each page
+	$(BIN)/python -m tools.diagrams
 
 execute: $(INSTALLED)  ## refresh the stored outputs: make execute NB=05_training_a_vqvae BUDGET=laptop
 	@test -n '$(NB)' || { echo 'Which notebook? For instance: make execute NB=05_training_a_vqvae BUDGET=laptop'; exit 1; }
