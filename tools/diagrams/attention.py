@@ -6,7 +6,7 @@ from tools.diagrams.sight import place
 SIZE, LEFT, TOP = 44, 104, 46
 ROWS, COLUMNS, AT = 5, 6, (3, 3)
 # Weights of a softmax, by hand; what is not listed shares the rest.
-WEIGHTS = {(0, 0): 0.3, (1, 4): 0.22, (3, 2): 0.12, (2, 3): 0.08}
+WEIGHTS = {(0, 1): 0.3, (1, 4): 0.22, (3, 2): 0.12, (2, 3): 0.08}
 NOTHING = 0.16
 
 
@@ -38,7 +38,7 @@ def draw() -> Drawing:
     place(d, LEFT + AT[1] * SIZE, TOP + AT[0] * SIZE, SIZE)
     d.text(LEFT + COLUMNS * SIZE + 14, TOP + SIZE / 2, "the past", "code", "start")
     d.lines(LEFT + COLUMNS * SIZE + 14, TOP + 3.5 * SIZE, ["itself and", "later: 0"], "quiet", "start")
-    d.text(230, 288, "Weights are positive and sum to 1.", "quiet")
+    d.text(230, 288, "Thick: a large weight. All sum to 1.", "quiet")
     return d
 
 

@@ -4,12 +4,19 @@ from tools.diagrams.grammar import Drawing
 from tools.diagrams.pictures import scene
 
 TILE = 6
+SIDES, BITS = (8, 16), (8, 4)  # of the maps of page 12, the top first; bits an index: K = 256 and 16
 
 
 def some(rows: int, role: str) -> list[list[str]]:
     """Return shades for a map of indices, the same ones every time."""
     shades = (role, f"{role} half", f"{role} tint", f"{role} half")
     return [[shades[(i * i + 3 * j + i * j // 2) % 4] for j in range(rows)] for i in range(rows)]
+
+
+def cost(level: int) -> str:
+    """Say what a map costs."""
+    places = SIDES[level] ** 2
+    return f"{places} × {BITS[level]} = {places * BITS[level]:,} bits"
 
 
 def draw() -> Drawing:
@@ -31,16 +38,16 @@ def draw() -> Drawing:
     d.arrow([(146, 227), (146, 124)])
     d.box(125, 74, 42, 48, "*E*~t~")
     d.arrow([(167, 98), (182, 98)])
-    d.tiles(186, 74, some(8, "top"), TILE)
-    d.lines(210, 34, ["top: 8×8", "64 × 8 = 512 bits"], "top")
+    d.tiles(186, 74, some(SIDES[0], "top"), TILE)
+    d.lines(210, 34, ["top: 8×8", cost(0)], "top")
     d.arrow([(236, 98), (262, 98)], "top")
     d.box(264, 74, 46, 48, "*U*", "top")
     d.arrow([(287, 122), (287, 152), (234, 152), (234, 176)], "top", width=2.5, head=10)
     d.text(226, 152, "told", "top", "end")
     d.arrow([(310, 98), (331, 98), (331, 182)], "top", width=2.5, head=10)
     d.text(342, 140, "*u*", "top", "start")
-    d.tiles(186, 179, some(16, "bottom"), TILE)
-    d.lines(234, 300, ["bottom: 16×16", "256 × 4 = 1,024 bits"], "bottom")
+    d.tiles(186, 179, some(SIDES[1], "bottom"), TILE)
+    d.lines(234, 300, ["bottom: 16×16", cost(1)], "bottom")
     d.arrow([(284, 227), (308, 227)])
     d.box(310, 184, 42, 86, "*D*")
     d.arrow([(352, 227), (384, 227)])

@@ -18,7 +18,7 @@ DECODER = (
     ("32×14×14", "transposed 4×4, stride 2", 14, 32, 56),
     ("1×28×28", "transposed 4×4, stride 2", 28, 0, 88),
 )
-GAP = 10
+HEAD, GAP, MARGIN = 84, 10, 16  # the image on top, between the three parts, and inside each below its rows
 
 
 def draw() -> Drawing:
@@ -28,17 +28,17 @@ def draw() -> Drawing:
         "Encoder: an image of 1×28×28 becomes 32×14×14 and 64×7×7 by 4×4 convolutions of stride 2, 64×7×7 by a 3×3"
         " convolution, and 32×7×7, the latents z_e, by a 1×1 convolution. Quantizer: 7×7 indices, and their codes z_q,"
         " 32×7×7. Decoder: 64×7×7 by a 3×3 convolution, 32×14×14 and 1×28×28 by transposed 4×4 convolutions.",
-        594,
+        HEAD + sum(row[-1] for row in ENCODER + QUANTIZER + DECODER) + 3 * (MARGIN + GAP),
     )
     d.text(SHAPE, 14, "channels × map", "quiet", "start")
     side = 28 * PIXEL
     digit(d, AXIS - side / 2, 6, side)
     d.text(SHAPE, 42, "1×28×28", anchor="start")
     d.text(MADE, 42, "the image", anchor="start")
-    y = 84.0
+    y = float(HEAD)
     parts = (("encoder", "ink", ENCODER), ("quantizer", "code", QUANTIZER), ("decoder", "ink", DECODER))
     for name, role, rows in parts:
-        height = sum(row[-1] for row in rows) + 16
+        height = sum(row[-1] for row in rows) + MARGIN
         d.frame(8, y, WIDTH - 16, height, role)
         line = y
         for row in rows:

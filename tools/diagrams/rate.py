@@ -4,6 +4,7 @@ from tools.diagrams.grammar import Drawing, number
 
 TILE = 7
 FOOT = 134  # of the solids
+SOLIDS = ((8, 16, 16, 2), (196, 8, 16, 4), (356, 8, 8, 8))  # left edge, rows, columns, bits an index
 
 
 def draw() -> Drawing:
@@ -15,7 +16,7 @@ def draw() -> Drawing:
         228,
     )
     d.text(230, 16, "area of the map × bits for each index", "quiet")
-    for x, rows, columns, bits in ((8, 16, 16, 2), (196, 8, 16, 4), (356, 8, 8, 8)):
+    for x, rows, columns, bits in SOLIDS:
         w = columns * TILE
         solid(d, x, rows, columns, bits)
         middle = x + w / 2 + (rows * TILE / 4)
