@@ -31,6 +31,7 @@ LOOK = (  # style sheets of the book that its pages need without their frame
     "mystnb.*.css",
     "sphinx-design.min.css",
     "custom.css",
+    "diagrams.css",
 )
 PRINT = """
 @page { size: A4; margin: 17mm 16mm 18mm; @bottom-center { content: counter(page); font: 8pt sans-serif; } }

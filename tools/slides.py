@@ -246,7 +246,9 @@ def attached(parts: list[str]) -> list[str]:
     for part in parts:
         item = re.match(r"[-*] |\d+\. ", part)
         before = joined[-1] if joined else ""
-        if not before or before.startswith("#") or before.startswith("```"):
+        if before.startswith("![") and re.fullmatch(r"\*[^*].*\*", part, re.S):  # a diagram's caption
+            joined[-1] += "\n\n" + part
+        elif not before or before.startswith("#") or before.startswith("```"):
             joined.append(part)
         elif (part.startswith(("$$", "  ")) or goes_on(before, part)) and fits(before, part):
             joined[-1] += "\n\n" + part
@@ -405,6 +407,7 @@ def write(folder: Path, notebooks: list[Path]) -> None:
     for path in notebooks:
         notebook = nbformat.read(path, as_version=4)
         for picture in re.findall(r"\]\(\.\./book/_static/([^)]*)\)", "\n".join(c.source for c in notebook.cells)):
+            (folder / picture).parent.mkdir(exist_ok=True)
             shutil.copy(ROOT / "book" / "_static" / picture, folder / picture)
         title = plain(notebook.cells[0].source.splitlines()[0].lstrip("# "))
         deck = cut(notebook)

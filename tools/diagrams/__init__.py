@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tools.diagrams import (
     attention,
+    blind_spot,
     body_map,
     death,
     gated_block,
@@ -36,6 +37,7 @@ DRAWN = {
     "04_running_means": running_means.draw,
     "05_death": death.draw,
     "06_masks": masks.draw,
+    "06_blind_spot": blind_spot.draw,
     "06_two_stacks": two_stacks.draw,
     "06_gated_block": gated_block.draw,
     "07_hierarchy": hierarchy.draw,

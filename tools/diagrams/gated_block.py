@@ -1,4 +1,4 @@
-"""Diagram 6, third part: one layer of the gated PixelCNN."""
+"""Diagram 6, last part: one layer of the gated PixelCNN."""
 
 from tools.diagrams.grammar import Drawing
 

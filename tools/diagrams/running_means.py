@@ -7,21 +7,21 @@ def draw() -> Drawing:
     """Return the diagram."""
     d = Drawing(
         "Two leaking tanks",
-        "For each code k two tanks: N_k holds a count, m_k a sum of latents. Each batch pours one minus gamma times its"
-        " count and its sum in, and one minus gamma of what was there leaks out. The code is m_k divided by N_k; where"
+        "For each code i two tanks: N_i holds a count, m_i a sum of latents. Each batch pours one minus gamma times its"
+        " count and its sum in, and one minus gamma of what was there leaks out. The code is m_i divided by N_i; where"
         " no latent comes, both sink alike and the code stays.",
         330,
     )
-    d.text(230, 14, "for each code *k*", "quiet")
-    tank(d, 42, "(1 − γ) *n*~k~", "*N*~k~", "how many", level=0.62)
-    tank(d, 258, "(1 − γ) Σ *z*", "*m*~k~", "their sum", level=0.45)
+    d.text(230, 14, "for each code *i*", "quiet")
+    tank(d, 42, "(1 − γ) *n*~i~", "*N*~i~", "how many", level=0.62)
+    tank(d, 258, "(1 − γ) Σ *z*", "*m*~i~", "their sum", level=0.45)
     d.lines(230, 68, ["each", "batch"], "quiet")
     d.lines(230, 160, ["leak:", "1 − γ"], "quiet")
     d.arrow([(338, 222), (338, 266), (282, 266)], "code", width=2)
     d.arrow([(122, 222), (122, 266), (178, 266)], "code", width=2)
     d.add("rect", "f-code tint", x=182, y=248, width=96, height=36, rx=4)
     d.add("rect", "s-code", x=182, y=248, width=96, height=36, rx=4, fill="none", stroke_width=2)
-    d.text(230, 265, "*e*~k~ = *m*~k~ / *N*~k~")
+    d.text(230, 265, "*e*~i~ = *m*~i~ / *N*~i~")
     d.text(230, 312, "No latents: both sink alike, the code stays.", "quiet")
     return d
 

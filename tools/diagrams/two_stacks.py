@@ -1,4 +1,4 @@
-"""Diagram 6, second part: two stacks over three layers, and the link that goes one way."""
+"""Diagram 6, third part: two stacks over three layers, and the link that goes one way."""
 
 from tools.diagrams.grammar import Drawing
 from tools.diagrams.sight import AT, horizontal, sight_map, vertical
