@@ -246,9 +246,7 @@ def attached(parts: list[str]) -> list[str]:
     for part in parts:
         item = re.match(r"[-*] |\d+\. ", part)
         before = joined[-1] if joined else ""
-        if before.startswith("![") and re.fullmatch(r"\*[^*].*\*", part, re.S):  # a diagram's caption
-            joined[-1] += "\n\n" + part
-        elif not before or before.startswith("#") or before.startswith("```"):
+        if not before or before.startswith("#") or before.startswith("```"):
             joined.append(part)
         elif (part.startswith(("$$", "  ")) or goes_on(before, part)) and fits(before, part):
             joined[-1] += "\n\n" + part

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 WIDTH = 460  # units; a phone shows them on about 358 pixels, which leaves 12 for letters of SIZE
 SIZE = 16  # of all text
 FONT = '-apple-system, BlinkMacSystemFont, "Segoe UI", "Helvetica Neue", Arial, sans-serif'  # the theme's
+SHOWN = 1.1  # pixels a unit, where there is room
 GROUND = "ground"  # the class of the sheet that a file carries and the book takes away
 
 # What a colour stands for: (on white, on dark). The roles are Okabe and Ito's colours, safe for all eyes.
@@ -21,7 +22,7 @@ COLOURS = {
     "ink": ("#1f2328", "#e6e8eb"),
     "quiet": ("#59636e", "#a9b1ba"),
     "faint": ("#c3c9d0", "#4d5560"),
-    "paper": ("#ffffff", "#14181e"),
+    "paper": ("#ffffff", "#121212"),
     "night": ("#1f2328", "#05070a"),  # the ground of a picture of a digit
     "light": ("#ffffff", "#ffffff"),  # and its strokes
     "code": ("#0072B2", "#4fa8e0"),  # codebook, its codes, EMA
@@ -104,6 +105,10 @@ svg.diagram {{
   max-width: 100%;
 }}
 
+figure.diagram {{
+  padding-inline: 0;
+}}
+
 svg.diagram.strip {{
   width: min(100%, 34rem);
 }}
@@ -124,8 +129,8 @@ class Drawing:
             {
                 "xmlns": "http://www.w3.org/2000/svg",
                 "viewBox": f"0 0 {number(width)} {number(height)}",
-                "width": number(width * 1.2),
-                "height": number(height * 1.2),
+                "width": number(width * SHOWN),
+                "height": number(height * SHOWN),
                 "role": "img",
                 "class": "diagram",
                 "font-size": number(size),
