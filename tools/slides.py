@@ -405,6 +405,7 @@ def write(folder: Path, notebooks: list[Path]) -> None:
     for path in notebooks:
         notebook = nbformat.read(path, as_version=4)
         for picture in re.findall(r"\]\(\.\./book/_static/([^)]*)\)", "\n".join(c.source for c in notebook.cells)):
+            (folder / picture).parent.mkdir(exist_ok=True)
             shutil.copy(ROOT / "book" / "_static" / picture, folder / picture)
         title = plain(notebook.cells[0].source.splitlines()[0].lstrip("# "))
         deck = cut(notebook)

@@ -51,7 +51,7 @@ class Diagrams(SphinxTransform):
             image.replace_self(drawn)
             return
         paragraph = image.parent
-        figure = nodes.figure("", drawn, classes=["diagram"])
+        figure = nodes.figure("", drawn, classes=["diagram"], ids=[f"diagram-{path.stem}".replace("_", "-")])
         below = paragraph.next_node(descend=False, siblings=True)
         if isinstance(below, nodes.paragraph) and len(below) == 1 and isinstance(below[0], nodes.emphasis):
             figure += nodes.caption("", "", *below[0].children)

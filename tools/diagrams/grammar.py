@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 WIDTH = 460  # units; a phone shows them on about 358 pixels, which leaves 12 for letters of SIZE
 SIZE = 16  # of all text
 FONT = '-apple-system, BlinkMacSystemFont, "Segoe UI", "Helvetica Neue", Arial, sans-serif'  # the theme's
+SHOWN = 1.1  # pixels a unit, where there is room
 GROUND = "ground"  # the class of the sheet that a file carries and the book takes away
 
 # What a colour stands for: (on white, on dark). The roles are Okabe and Ito's colours, safe for all eyes.
@@ -21,7 +22,7 @@ COLOURS = {
     "ink": ("#1f2328", "#e6e8eb"),
     "quiet": ("#59636e", "#a9b1ba"),
     "faint": ("#c3c9d0", "#4d5560"),
-    "paper": ("#ffffff", "#14181e"),
+    "paper": ("#ffffff", "#121212"),
     "night": ("#1f2328", "#05070a"),  # the ground of a picture of a digit
     "light": ("#ffffff", "#ffffff"),  # and its strokes
     "code": ("#0072B2", "#4fa8e0"),  # codebook, its codes, EMA
@@ -43,7 +44,7 @@ WORDS = {
     "top": ("#855b00", "#f2b53a"),
     "bottom": ("#1d6fa0", "#86cbf2"),
 }
-TINT = 0.2  # the opacity of an area that carries text
+TINT, HALF = 0.2, 0.55  # the opacity of an area that carries text, and of one that stands between it and a full one
 
 # Widths of Helvetica's letters, in thousandths of the size; what is not listed is as wide as a digit.
 NARROW = {**dict.fromkeys("ijl'|", 222), **dict.fromkeys("ft.,:;/ I![]·", 278), **dict.fromkeys("r()-", 333)}
@@ -85,6 +86,7 @@ def style(root: str = "", dark: bool = False, text: bool = True) -> str:
         rules += [
             f"text{{font-family:{FONT}}}",
             f".tint{{fill-opacity:{TINT}}}",
+            f".half{{fill-opacity:{HALF}}}",
             ".bold{font-weight:600}",
             ".variable{font-style:italic}",
             f".subscript{{font-size:{SUBSCRIPT}em}}",
@@ -101,6 +103,10 @@ svg.diagram {{
   height: auto;
   margin-inline: auto;
   max-width: 100%;
+}}
+
+figure.diagram {{
+  padding-inline: 0;
 }}
 
 svg.diagram.strip {{
@@ -123,8 +129,8 @@ class Drawing:
             {
                 "xmlns": "http://www.w3.org/2000/svg",
                 "viewBox": f"0 0 {number(width)} {number(height)}",
-                "width": number(width * 1.2),
-                "height": number(height * 1.2),
+                "width": number(width * SHOWN),
+                "height": number(height * SHOWN),
                 "role": "img",
                 "class": "diagram",
                 "font-size": number(size),
@@ -148,8 +154,9 @@ class Drawing:
         )
         whole.insert(2, css)
         whole.insert(3, sheet)
-        ElementTree.indent(whole, " ")
-        return ElementTree.tostring(whole, encoding="unicode", short_empty_elements=True) + "\n"
+        lines = ElementTree.tostring(whole, encoding="unicode").replace("><", ">\n<")
+        # Inside a text a new line would be a space.
+        return re.sub(r"\n(?=<tspan|</text)", "", lines) + "\n"
 
     def add(self, tag: str, classes: str = "", **attributes: float | str) -> ElementTree.Element:
         """Add an element; numbers are written short, ``_`` in a name stands for ``-``."""
@@ -170,8 +177,12 @@ class Drawing:
     def text(self, x: float, y: float, text: str, role: str = "ink", anchor: str = "middle", bold: bool = False):
         """Write one line whose letters stand around the height ``y``; ``*K*`` is a variable, ``~e~`` a subscript."""
         element = self.add("text", f"w-{role}" + " bold" * bold, x=x, y=y + 0.35 * self.size, text_anchor=anchor)
+        pieces = parts(text)
+        if pieces == [(text, "plain")]:
+            element.text = text
+            return
         lowered = False
-        for piece, kind in parts(text):
+        for piece, kind in pieces:
             span = ElementTree.SubElement(element, "tspan")
             span.text = piece
             if kind != "plain":
@@ -188,9 +199,13 @@ class Drawing:
     def box(self, x: float, y: float, w: float, h: float, label: str = "", role: str = "ink", words: str = "ink"):
         """Draw a network: a rounded box with its name; several lines are separated by ``|``."""
         self.add("rect", f"f-{'quiet' if role == 'ink' else role} tint", x=x, y=y, width=w, height=h, rx=8)
-        self.add("rect", f"s-{role}", x=x, y=y, width=w, height=h, rx=8, fill="none", stroke_width=1.5)
+        self.frame(x, y, w, h, role)
         if label:
             self.lines(x + w / 2, y + h / 2, label.split("|"), words)
+
+    def frame(self, x: float, y: float, w: float, h: float, role: str = "ink"):
+        """Draw a rounded frame around what belongs together."""
+        self.add("rect", f"s-{role}", x=x, y=y, width=w, height=h, rx=8, fill="none", stroke_width=1.5)
 
     def tiles(
         self,

@@ -1,6 +1,7 @@
 """The strip at the top of every page: the whole machine, very small, with the part lit that the page is about."""
 
 from collections.abc import Collection
+from contextlib import AbstractContextManager
 
 from tools.diagrams.grammar import Drawing
 
@@ -52,7 +53,8 @@ class _Strip(Drawing):
         self.root.set("class", "diagram strip")
         self.lit = lit
 
-    def part(self, name: str):
+    def part(self, name: str) -> AbstractContextManager:
+        """Return the group of a part."""
         return self.group(f"part part-{name}" + " lit" * (name in self.lit))
 
     def look(self, name: str, role: str) -> tuple[str, str, float]:
@@ -60,10 +62,12 @@ class _Strip(Drawing):
         return (role, "ink", 1.8) if name in self.lit else ("faint", "quiet", 1.2)
 
     def flow(self, start: float, end: float, name: str):
+        """Draw an arrow of the main line."""
         line, _, width = self.look(name, "ink")
         self.arrow([(start + 3, 21), (end - 3, 21)], "quiet" if line == "faint" else line, width=width, head=6)
 
     def chip(self, x: float, y: float, w: float, h: float, label: str, part: str, role: str):
+        """Draw a small box with its name."""
         line, words, width = self.look(part, role)
         if line != "faint":
             self.add("rect", f"f-{role} tint", x=x, y=y, width=w, height=h, rx=4)
@@ -71,12 +75,14 @@ class _Strip(Drawing):
         self.text(x + w / 2, y + h / 2, label, words)
 
     def map(self, x: float, y: float, places: int, part: str, role: str):
+        """Draw a map of indices."""
         line, _, _ = self.look(part, role)
         filled = f"{role} tint" if line != "faint" else None
         rows = [[role if filled and (i * i + 2 * j) % 3 == 0 else filled for j in range(places)] for i in range(places)]
         self.tiles(x, y, rows, 5, line=line)
 
     def picture(self, x: float, part: str, role: str):
+        """Draw an image of a digit."""
         line, _, width = self.look(part, role)
         self.add("rect", f"s-{line}", x=x, y=11, width=20, height=20, rx=2, fill="none", stroke_width=width)
         stroke = {"fill": "none", "stroke_width": 2, "stroke_linecap": "round"}
