@@ -5,8 +5,8 @@ from vqvae_course.evidence.rules import Less, Undecided
 
 CLAIMS = {
     "A2-seeding": Claim(
-        "The seeds of k-means++ have less error than random ones and than the furthest ones; after ten steps of k-means "
-        "random ones are still behind, and the furthest ones cannot be told from k-means++.",
+        "The seeds of k-means++ have less error than random ones and than the furthest ones; after ten steps "
+        "of k-means random ones are still behind, and the furthest ones cannot be told from k-means++.",
         (
             Less("seeding", "seeds", "k-means++", "always the furthest"),
             Less("seeding", "seeds", "k-means++", "at random"),

@@ -63,6 +63,8 @@ def interval(values: Sequence[float]) -> Interval:
 
 def plain(value: float) -> str:
     """Write a number with three significant digits, without an exponent where that is readable."""
+    if isinstance(value, int):
+        return f"{value:,}"
     if value == 0 or 1e-4 <= abs(value) < 1e6:
         digits = 0 if value == 0 or abs(value) >= 1000 else max(0, 2 - _magnitude(value))
         return f"{value:,.{digits}f}"
@@ -253,4 +255,5 @@ class Every:
         interval(values)  # as many seeds as any claim
         low, high = min(values), max(values)
         holds = (self.least is None or low >= self.least) and (self.most is None or high <= self.most)
-        return Verdict(holds, f"{plain(low)} to {plain(high)} ({self.setting}), {len(values)} seeds")
+        ends = plain(low) if low == high else f"{plain(low)} to {plain(high)}"
+        return Verdict(holds, f"{ends} ({self.setting}) in each of {len(values)} seeds")
