@@ -138,3 +138,75 @@ def test_a_mosaic_puts_a_named_row_below_another_in_one_picture():
 def test_a_mosaic_of_colour_images_keeps_their_colours():
     picture = plotting.mosaic({"red": torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(2, 3, 4, 6)}).axes[0].images[0]
     assert tuple(picture.get_array()[2, 3]) == (1, 0, 0)
+
+
+def dots_of(axis):
+    """Return where the dots of a panel are, one array a line of them, and where its rings are."""
+    full = [
+        line.get_xydata() for line in axis.lines if line.get_marker() == "o" and line.get_markerfacecolor() != "none"
+    ]
+    rings = [line.get_xydata() for line in axis.lines if line.get_markerfacecolor() == "none"]
+    return full, rings
+
+
+def test_dots_shows_every_seed_the_mean_and_the_live_run_in_the_column_of_its_setting():
+    results = {"EMA codebook": [1.0, 4.0, 4.0], "other": [2.0, 3.0, 7.0]}
+    axis = plotting.dots(results, "error", live={"other": 5.0}, title="t").axes[0]
+    full, rings = dots_of(axis)
+    for place, (seeds, numbers) in enumerate(zip(full, results.values(), strict=True)):
+        assert seeds[:, 1].tolist() == numbers
+        assert len({*seeds[:, 0]}) == 3  # equal numbers do not hide each other
+        assert (abs(seeds[:, 0] - place) < 0.5).all()
+    means = [line.get_ydata().tolist() for line in axis.lines if line.get_linestyle() == "-"]
+    assert means == [[3.0, 3.0], [4.0, 4.0]]
+    ((ring,),) = rings
+    assert ring[1] == 5.0
+    assert 0.5 < ring[0] < 1.5
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["EMA codebook", "other"]
+    assert axis.lines[0].get_color() == plotting.ROLES["EMA codebook"]
+    assert (axis.get_ylabel(), axis.get_title()) == ("error", "t")
+
+
+def test_dots_with_long_names_lie_and_are_read_from_the_top():
+    names = [f"a recipe with a name as long as this, number {each}" for each in range(3)]
+    axis = plotting.dots({name: [1.0, 10.0] for name in names}, "error", log=True).axes[0]
+    assert axis.get_xlabel() == "error"
+    assert axis.get_xscale() == "log"
+    assert [label.get_text() for label in axis.get_yticklabels()] == names
+    assert axis.get_ylim()[0] > axis.get_ylim()[1]
+    assert [seeds[:, 0].tolist() for seeds in dots_of(axis)[0]] == [[1.0, 10.0]] * 3
+
+
+def test_bands_shows_every_seed_a_line_through_the_means_and_the_live_run():
+    series = {"a": ([2, 8, 64], [[1.0, 3.0], [4.0, 6.0], [9.0, 9.0]]), "sample": ([2, 8], [[5.0], [7.0]])}
+    axis = plotting.bands(series, "K", "perplexity", live={"a": ([8], [2.0])}, xscale="log").axes[0]
+    full, rings = dots_of(axis)
+    assert np.concatenate(full).tolist() == [[2, 1], [2, 3], [8, 4], [8, 6], [64, 9], [64, 9], [2, 5], [8, 7]]
+    means = [line.get_xydata().tolist() for line in axis.lines if line.get_linestyle() == "-"]
+    assert means == [[[2, 2], [8, 5], [64, 9]], [[2, 5], [8, 7]]]
+    assert np.concatenate(rings).tolist() == [[8, 2]]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["2", "8", "64"]
+    colours = {line.get_label(): line.get_color() for line in axis.lines if line.get_linestyle() == "-"}
+    assert colours["sample"] == plotting.ROLES["sample"] != colours["a"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0.9, 25, ["1", "2", "5", "10", "20"]), (0.004, 0.06, ["0.005", "0.01", "0.02", "0.05"]), (30, 2500, 6)],
+)
+def test_a_logarithmic_axis_has_plain_numbers_at_1_2_and_5(low, high, expected):
+    figure = plotting.dots({"a": [low, high]}, "y", log=True, ylim=(low, high))
+    figure.draw_without_rendering()
+    written = [
+        label.get_text()
+        for label, tick in zip(figure.axes[0].get_yticklabels(), figure.axes[0].get_yticks(), strict=True)
+        if low <= tick <= high
+    ]
+    assert written == expected or len(written) == expected
+
+
+def test_a_short_logarithmic_axis_has_ticks_too():
+    figure = plotting.dots({"a": [0.11, 0.19]}, "y", log=True)
+    figure.draw_without_rendering()
+    low, high = figure.axes[0].get_ylim()
+    assert sum(low <= tick <= high for tick in figure.axes[0].get_yticks()) >= 2
