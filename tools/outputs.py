@@ -16,7 +16,10 @@ from PIL import Image
 
 MAX_BYTES = 1_000_000  # a notebook
 MAX_FIGURE = 300_000, 2_000  # bytes, pixels wide
+MAX_DRAWING = 250_000  # bytes of an SVG
 UNSEEN = 1.5  # mean error, in levels of 255, that a palette may cost a figure
+PNG_IN_HTML = r"(?<=data:image/png;base64,)[\w+/=]+"
+SVG = "image/svg+xml"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = [re.escape(str(place)) for place in (ROOT, Path.home(), tempfile.gettempdir()) if len(str(place)) > 1]
@@ -39,8 +42,16 @@ def tidy(nb: NotebookNode) -> None:
             CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, index)  # a carriage return overwrites
             cell.outputs = [output for output in cell.outputs if output.get("text") is None or output.text.strip()]
             for output in cell.outputs:
-                if "image/png" in output.get("data", {}):
-                    output.data["image/png"] = b64encode(compact(b64decode(output.data["image/png"]))).decode()
+                data = output.get("data", {})
+                if "image/png" in data:
+                    data["image/png"] = smaller(data["image/png"])
+                if "text/html" in data:  # the frames of a slider
+                    data["text/html"] = re.sub(PNG_IN_HTML, lambda found: smaller(found.group()), data["text/html"])
+
+
+def smaller(png: str) -> str:
+    """Return the text that holds a picture in fewer letters."""
+    return b64encode(compact(b64decode(png))).decode()
 
 
 def compact(png: bytes) -> bytes:
@@ -79,8 +90,13 @@ def _faults(output: NotebookNode, cell: NotebookNode) -> Iterator[str]:
     for kind in data:
         if kind == WIDGET:
             yield "it shows a widget, which is nothing without a kernel"
-        if kind.startswith("image/") and kind != "image/png":
+        if kind.startswith("image/") and kind not in ("image/png", SVG):
             yield f"its figure is {kind}, not image/png"
+    if SVG in data:
+        if "image/png" not in data:
+            yield "its SVG has no image/png beside it, for readers that show none"
+        if len(data[SVG]) > MAX_DRAWING:
+            yield f"its SVG has {len(data[SVG]):,} bytes, more than {MAX_DRAWING:,}"
     if "image/png" in data:
         png = b64decode(data["image/png"])
         (width,) = struct.unpack(">I", png[16:20])
