@@ -3,7 +3,7 @@
 import io
 import re
 import sys
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 import nbformat
@@ -157,10 +157,11 @@ def test_progress_bars_vanish_and_pieces_of_a_stream_are_joined():
     assert "widgets" not in nb.metadata
 
 
-def test_a_figure_is_stored_with_a_palette_unless_that_can_be_seen():
-    def pixels(file):
-        return np.asarray(Image.open(io.BytesIO(file)).convert("RGB"), dtype=int)
+def pixels(file):
+    return np.asarray(Image.open(io.BytesIO(file)).convert("RGB"), dtype=int)
 
+
+def test_a_figure_is_stored_with_a_palette_unless_that_can_be_seen():
     random = np.random.default_rng(0)
     chart = random.integers(256, size=(5, 3))[random.integers(5, size=(60, 80))]  # five colours
     many = random.integers(256, size=(60, 80, 3))
@@ -168,6 +169,20 @@ def test_a_figure_is_stored_with_a_palette_unless_that_can_be_seen():
     for picture in (chart, many):
         assert len(outputs.compact(png(picture))) <= len(png(picture))
         assert (pixels(outputs.compact(png(picture))) == picture).all()
+
+
+def test_frames_of_a_slider_are_stored_with_a_palette_too():
+    flat = np.zeros((40, 60, 3))
+    flat[:, 30:] = 1
+    large = b64encode(png(flat)).decode()
+    nb = notebook(new_output("display_data", {"text/html": f'<img src="data:image/png;base64,{large}"> and'}))
+    outputs.tidy(nb)
+    html = nb.cells[1].outputs[0].data["text/html"]
+    assert html.startswith('<img src="data:image/png;base64,')
+    assert html.endswith('"> and')
+    stored = b64decode(html[len('<img src="data:image/png;base64,') : -len('"> and')])
+    assert len(stored) <= len(png(flat))
+    assert (np.asarray(Image.open(io.BytesIO(stored)).convert("RGB")) == pixels(png(flat))).all()
 
 
 def test_tidying_keeps_ids_sources_tags_and_captions():
@@ -188,7 +203,8 @@ def test_tidying_keeps_ids_sources_tags_and_captions():
         (stream(f"saved to {Path.home()}/model.pt"), "path of this machine"),
         (new_output("display_data", {"text/html": f"<b>{ROOT}</b>"}), "path of this machine"),
         (new_output("display_data", {outputs.WIDGET: {}}), "widget"),
-        (new_output("display_data", {"image/svg+xml": "<svg/>"}), "not image/png"),
+        (new_output("display_data", {"image/gif": ""}), "not image/png"),
+        (new_output("display_data", {"image/svg+xml": "<svg/>"}), "no image/png beside it"),
     ],
 )
 def test_outputs_that_must_not_be_stored_are_named_with_their_place(stored, fault):

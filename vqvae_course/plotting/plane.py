@@ -56,7 +56,8 @@ def voronoi(
         dots = points.detach().float().cpu()
         chosen = nearest_code(dots, codes).numpy()
         alive = np.isin(np.arange(len(codes)), chosen)
-        axis.scatter(*dots.T, s=7, c=tints[chosen], linewidths=0, alpha=0.8)
+        order = chosen.argsort(kind="stable")  # dots of one colour after each other make a smaller file
+        axis.scatter(*dots[order].T, s=7, c=tints[chosen[order]], linewidths=0, alpha=0.8)
     shown = [index for index, cell in enumerate(cells) if len(cell.corners)]
     axis.add_collection(
         PolyCollection(

@@ -6,6 +6,8 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import groupby
 
 import matplotlib.pyplot as plt
 from matplotlib.collections import PathCollection, QuadMesh
@@ -15,8 +17,9 @@ from vqvae_course.plotting.ticks import plain_ticks
 
 PIXELS_AN_INCH = 100  # of the page
 SHARP = 2 * PIXELS_AN_INCH
+PLAIN = 72  # dots an inch of what is only seen where neither SVG nor HTML is
 INK = "#797979"  # outside the book a plot does not learn what it stands on: as readable on white as on near black
-MANY_POINTS = 400  # more are drawn as pixels inside the SVG
+MANY_POINTS = 4000  # more are drawn as pixels inside the SVG
 MOST_LETTERS = 200_000  # of an SVG; a bigger one is stored as pixels
 
 
@@ -28,7 +31,7 @@ class CourseFigure(Figure):
         if holds_image(self) or len(drawing := svg(self)) > MOST_LETTERS:
             return {"image/png": encoded(png(self, SHARP))}, {"image/png": {"width": css_width(self)}}
         # Where an SVG is not trusted or not understood the other one is shown.
-        return {"image/svg+xml": drawing, "image/png": encoded(png(self, PIXELS_AN_INCH))}, {}
+        return {"image/svg+xml": drawing, "image/png": encoded(png(self, PLAIN))}, {}
 
 
 def holds_image(figure: Figure) -> bool:
@@ -91,6 +94,10 @@ def _inline(drawing: str, width: int) -> str:
     body = re.sub(r'<g id="[^"]*">', "<g>", body)  # nothing refers to them, and every figure has an "axes_1"
     body = re.sub(r'\b(?:d|x|y|points)="[^"]*"', lambda places: _shorter(places.group()), body)
     body = re.sub(r">\s+<", "><", body)
+    body = re.sub(r'(?:<g clip-path="[^"]*"><use [^>]*/></g>){2,}', _under_one_clip, body)
+    circles = dict(re.findall(r'<path id="([^"]*)" d="M0 ([\d.]+)(?:C[^C"]*){8}"', body))
+    body = re.sub(r'(?:<use href="#[^"]*" x="[^"]*" y="[^"]*" style="[^"]*"/>){2,}', partial(_dots, circles), body)
+    body = re.sub(r'(?<=style=")[^"]*', lambda look: re.sub(r"(?<=[:;]) ", "", look.group()), body)
     mark = hashlib.sha256(body.encode()).hexdigest()[:6]
     names = {name: f"{mark}-{number}" for number, name in enumerate(re.findall(r'\bid="([^"]*)"', body))}
     body = re.sub(r'(?<=\bid=")[^"]*|(?<=href="#)[^"]*|(?<=url\(#)[^)]*', lambda name: names[name.group()], body)
@@ -104,3 +111,28 @@ def _shorter(places: str) -> str:
     """Write the same path in hundredths of a point and without the space around letters."""
     places = re.sub(r"(\.\d\d)\d+", r"\1", places)
     return re.sub(r"\s*([A-Za-z])\s*(?=[-\d\"])", r"\1", re.sub(r"\s+", " ", places))
+
+
+def _under_one_clip(found: re.Match) -> str:
+    """Write once what a row of markers is cut by."""
+    each = re.findall(r'<g clip-path="([^"]*)">(<use [^>]*/>)</g>', found.group())
+    return "".join(
+        f'<g clip-path="{clip}">{"".join(marker for _, marker in row)}</g>'
+        for clip, row in groupby(each, lambda m: m[0])
+    )
+
+
+def _dots(circles: dict[str, str], found: re.Match) -> str:
+    """Write once what equal markers look like; round ones become the round ends of lines that have no length."""
+    each = re.findall(r'href="#([^"]*)" x="([^"]*)" y="([^"]*)" style="([^"]*)"', found.group())
+    rows = []
+    for (name, look), row in groupby(each, lambda marker: (marker[0], marker[3])):
+        if name in circles and "fill: none" not in look and not re.search("stroke(?!-opacity)", look):
+            places = "".join(f"M{x} {y}h0" for _, x, y, _ in row)
+            line = look.replace("fill", "stroke") if "fill:" in look else f"stroke: currentColor; {look}"
+            wide = 2 * float(circles[name])
+            rows.append(f'<path d="{places}" stroke-linecap="round" stroke-width="{wide:.2f}" style="{line}"/>')
+        else:
+            places = "".join(f'<use href="#{name}" x="{x}" y="{y}"/>' for _, x, y, _ in row)
+            rows.append(f'<g style="{look}">{places}</g>')
+    return "".join(rows)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from vqvae_course.plotting.frame import panels
 from vqvae_course.plotting.rendering import (
-    PIXELS_AN_INCH,
+    PLAIN,
     SHARP,
     CourseFigure,
     css_width,
@@ -71,7 +71,7 @@ class Frames(CourseFigure):
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
         """Return the frames as HTML, and the small multiples for whatever shows no HTML."""
-        return {"text/html": html(self.name, self.frames), "image/png": encoded(png(self, PIXELS_AN_INCH))}, {}
+        return {"text/html": html(self.name, self.frames), "image/png": encoded(png(self, PLAIN))}, {}
 
 
 def explore(
