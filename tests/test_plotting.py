@@ -391,6 +391,25 @@ def test_equal_figures_are_equal_svgs_and_different_ones_share_no_names():
     assert {a or b for a, b in referred} <= names[0]
 
 
+def test_panels_side_by_side_may_be_parted_between_their_letters():
+    figure, axes = plotting.panels(8, 3, 1, 3)
+    for axis in axes[0]:
+        axis.plot([0, 1])
+        axis.set_ylabel("y")
+    cuts = re.search('data-cuts="([^"]*)"', rendering.svg(figure)).group(1).split()
+    assert len(cuts) == 2
+    for cut, left, right in zip(map(float, cuts), axes[0, :-1], axes[0, 1:], strict=True):
+        assert left.get_tightbbox().x1 < cut * figure.bbox.width < right.get_tightbbox().x0
+
+
+def test_rows_of_panels_and_panels_with_one_legend_stay_together():
+    assert "data-cuts" not in rendering.svg(plotting.panels(8, 6, 2, 2)[0])
+    assert "data-cuts" not in rendering.svg(plotting.panels(8, 3, 1, 1)[0])
+    figure, axes = plotting.panels(8, 3, 1, 2)
+    figure.legend(axes[0, 0].plot([1, 2]), ["a"], loc="outside upper center")
+    assert "data-cuts" not in rendering.svg(figure)
+
+
 def pixels(png):
     """Return width and height of a PNG."""
     return tuple(int.from_bytes(b64decode(png)[place : place + 4], "big") for place in (16, 20))

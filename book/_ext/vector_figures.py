@@ -2,6 +2,9 @@
 
 import re
 from base64 import b64decode
+from hashlib import sha256
+from html import escape
+from itertools import pairwise
 from pathlib import Path
 
 from docutils import nodes
@@ -22,20 +25,42 @@ class InlineDrawings(SphinxPostTransform):
         for image in list(self.document.findall(nodes.image)):
             drawing = Path(self.env.srcdir, image["uri"])
             if "jupyter_execute" in drawing.parts and drawing.suffix == ".svg":
-                html = inline(drawing.read_text(encoding="utf-8"), image.get("alt", ""))
+                html = inline(drawing.read_text(encoding="utf-8"), escape(image.get("alt", "")))
                 image.replace_self(nodes.raw("", f'<div class="drawing">{html}</div>', format="html"))
-        for raw in self.document.findall(nodes.raw):
-            if 'class="explore"' in raw.rawsource or 'class="explore"' in raw.astext():
+        for raw in list(self.document.findall(nodes.raw)):
+            if 'class="explore"' in raw.astext():
                 html = DRAWING_IN_HTML.sub(lambda found: inline(b64decode(found[2]).decode(), found[1]), raw.astext())
                 raw.replace_self(nodes.raw("", html, format="html", classes=raw["classes"]))
 
 
 def inline(drawing: str, alt: str) -> str:
-    """Return an SVG with its description, in the colour of the text."""
-    alt = alt.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;") if "&" not in alt else alt
+    """Return an SVG with its description, in the colour of the text; on a phone its panels stand below each other.
+
+    Args:
+        drawing: The SVG, as ``plotting`` writes it.
+        alt: Its description, escaped.
+    """
     opening, rest = drawing.split(">", 1)
-    opening = re.sub(r' color="[^"]*"', "", opening)
-    return f'{opening} role="img" aria-label="{alt}">{rest}'
+    opening = re.sub(r' color="[^"]*"', "", opening) + f' role="img" aria-label="{alt}"'
+    cuts = re.search(r' data-cuts="([^"]*)"', opening)
+    if not cuts:
+        return f"{opening}>{rest}"
+    name = "panels-" + sha256(drawing.encode()).hexdigest()[:8]
+    body = rest.removesuffix("</svg>")
+    edges = [0.0, *map(float, cuts[1].split()), 1.0]
+    strips = "".join(strip(opening, name, left, right) for left, right in pairwise(edges))
+    return f'{opening} class="side-by-side"><g id="{name}">{body}</g></svg><div class="stacked">{strips}</div>'
+
+
+def strip(opening: str, name: str, left: float, right: float) -> str:
+    """Return a part of a drawing, between two shares of its width, as a drawing of its own."""
+    across, up = map(float, re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', opening).groups())
+    width = float(re.search(r' width="([\d.]+)"', opening)[1])
+    view = f"{left * across:.1f} 0 {(right - left) * across:.1f} {up:.1f}"
+    return (
+        f'<svg aria-hidden="true" width="{(right - left) * width:.0f}" viewBox="{view}" fill="currentColor" '
+        f'stroke-linejoin="round"><use href="#{name}"/></svg>'
+    )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

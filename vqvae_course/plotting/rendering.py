@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import matplotlib.pyplot as plt
 from matplotlib.collections import PathCollection, QuadMesh
@@ -71,7 +71,25 @@ def svg(figure: Figure) -> str:
         for each in crowded:
             each.set_rasterized(True)
         figure.savefig(content, format="svg", dpi=SHARP, transparent=True, metadata={"Date": None})
-    return _inline(content.getvalue(), css_width(figure))
+        places = cuts(figure)
+    return _inline(content.getvalue(), css_width(figure), places)
+
+
+def cuts(figure: Figure) -> list[float]:
+    """Return where panels that stand side by side may be parted, so that a phone can show them below each other.
+
+    Args:
+        figure: As it was drawn last.
+
+    Returns:
+        Shares of the width between 0 and 1; none where there are rows, or something that all panels share.
+    """
+    boxes = sorted((axis.get_tightbbox() for axis in figure.axes), key=lambda box: box.x0)
+    in_a_row = all(one.y0 < other.y1 and other.y0 < one.y1 for one in boxes for other in boxes)
+    shared = [each for each in (*figure.legends, *figure.texts, figure._suptitle) if each is not None]
+    if not in_a_row or shared or any(one.x1 > other.x0 for one, other in pairwise(boxes)):
+        return []
+    return [(one.x1 + other.x0) / 2 / figure.bbox.width for one, other in pairwise(boxes)]
 
 
 @contextmanager
@@ -85,7 +103,7 @@ def _ready(figure: Figure) -> Iterator[None]:
     yield
 
 
-def _inline(drawing: str, width: int) -> str:
+def _inline(drawing: str, width: int, places: list[float]) -> str:
     """Make of a file in SVG an element that may stand in a page, in fewer letters."""
     view = re.search(r'viewBox="([^"]*)"', drawing).group(1)
     body = drawing[drawing.index(">", drawing.index("<svg")) + 1 :]
@@ -101,8 +119,9 @@ def _inline(drawing: str, width: int) -> str:
     mark = hashlib.sha256(body.encode()).hexdigest()[:6]
     names = {name: f"{mark}-{number}" for number, name in enumerate(re.findall(r'\bid="([^"]*)"', body))}
     body = re.sub(r'(?<=\bid=")[^"]*|(?<=href="#)[^"]*|(?<=url\(#)[^)]*', lambda name: names[name.group()], body)
+    marks = f' data-cuts="{" ".join(f"{each:.3f}" for each in places)}"' if places else ""
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" viewBox="{view}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" viewBox="{view}"{marks} '
         f'fill="currentColor" color="{INK}" stroke-linejoin="round">{body}'
     )
 

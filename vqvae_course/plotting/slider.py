@@ -34,17 +34,17 @@ SCRIPT = """<script>
         .explore.alive .frame > div { display: none; }
       }
       @media print { .explore .control { display: none !important; } }
-      .explore .control { align-items: center; display: flex; flex-wrap: wrap; gap: 0.25rem 1rem;
-        justify-content: center; margin-block: 0.5rem; }
-      .explore input { accent-color: #0072b2; flex: 0 1 16rem; height: 2rem; min-width: 8rem; }
+      .explore .control { align-items: center; display: flex; gap: 1rem; justify-content: center;
+        margin-block: 0.5rem; }
+      .explore label { align-items: center; display: flex; flex: 0 1 22rem; gap: 1rem; margin: 0; }
+      .explore input { accent-color: #0072b2; flex: 1 1 8rem; height: 2rem; min-width: 6rem; }
       .explore output { font-variant-numeric: tabular-nums; min-width: 4ch; text-align: left; }`;
     document.head.append(style);
   }
   for (const place of document.querySelectorAll(".explore:not(.alive)")) {
     const frames = [...place.querySelectorAll(".frame")];
-    const control = document.createElement("label");
-    const input = document.createElement("input");
-    const said = document.createElement("output");
+    const make = (tag) => document.createElement(tag);
+    const [control, label, input, said] = ["div", "label", "input", "output"].map(make);
     const show = () => {
       frames.forEach((each, index) => each.classList.toggle("shown", index === Number(input.value)));
       said.textContent = frames[input.value].dataset.value;
@@ -52,8 +52,9 @@ SCRIPT = """<script>
     };
     Object.assign(input, { type: "range", min: 0, max: frames.length - 1, step: 1, value: 0 });
     control.className = "control";
-    control.append(place.dataset.name, input, said);
-    input.setAttribute("aria-label", place.dataset.name);
+    label.append(place.dataset.name, input);
+    control.append(label, said);
+    said.setAttribute("aria-hidden", "true"); // the slider itself says its value
     input.addEventListener("input", show);
     place.prepend(control);
     place.classList.add("alive");
