@@ -50,7 +50,7 @@ def tidy(nb: NotebookNode) -> None:
 
 
 def as_webp(found: re.Match) -> str:
-    """Return the same frame of a slider in half the bytes; only browsers read HTML, and all of them know this format."""
+    """Return the same frame of a slider in half the bytes; HTML is for browsers, and they all know this format."""
     smaller = io.BytesIO()
     Image.open(io.BytesIO(b64decode(found[1]))).convert("RGB").save(smaller, "WEBP", lossless=True, method=6)
     return f"data:image/webp;base64,{b64encode(smaller.getvalue()).decode()}"
