@@ -31,6 +31,7 @@ WCAG = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
     "rules": {"label-content-name-mismatch": {"enabled": True}},
 }
+SLIDERS = [name for name in PAGES if 'class="explore"' in (SITE / name).read_text(encoding="utf-8")]
 CONTRAST = {"runOnly": ["color-contrast"]}
 READY = """async () => {
     await document.fonts.ready;
@@ -378,6 +379,41 @@ def test_a_solution_opens_and_closes_by_keyboard(open_page, faults):
     page.keyboard.press("Enter")
     code.wait_for(state="hidden")
     assert faults == []
+
+
+def test_a_slider_moves_by_keyboard_and_shows_another_frame(open_page, faults):
+    if not SLIDERS:
+        pytest.skip("no stored output of the book holds a slider")
+    page = open_page(SLIDERS[0], width=390)
+    figure = page.locator(".explore").first
+    slider, shown = figure.get_by_role("slider"), figure.locator(".frame:visible")
+    assert slider.evaluate("(each) => each.labels.length") == 1
+    assert shown.count() == 1
+    values = [shown.get_attribute("data-value")]
+    slider.focus()
+    for key in ("End", "ArrowLeft", "Home"):
+        page.keyboard.press(key)
+        assert shown.count() == 1
+        assert shown.bounding_box()["width"] <= 390
+        values.append(shown.get_attribute("data-value"))
+        assert slider.get_attribute("aria-valuetext") == figure.locator("output").inner_text() == values[-1]
+    every = figure.locator(".frame").evaluate_all("(all) => all.map((each) => each.dataset.value)")
+    assert values == [every[0], every[-1], every[-2], every[0]]
+    assert faults == []
+
+
+def test_a_plot_takes_the_colour_of_the_text_in_both_themes(open_page):
+    if not SLIDERS:
+        pytest.skip("no stored output of the book holds a drawing")
+    page = open_page(SLIDERS[0])
+    inks = set()
+    for theme in ("light", "dark"):
+        set_theme(page, theme)
+        colours = "(each) => [getComputedStyle(each).fill, getComputedStyle(document.body).color]"
+        ink, text = page.locator(".drawing svg").first.evaluate(colours)
+        assert ink == text
+        inks.add(ink)
+    assert len(inks) == 2
 
 
 def has_a_ring(page):

@@ -3,7 +3,7 @@
 import io
 import re
 import sys
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 import nbformat
@@ -169,10 +169,11 @@ def test_progress_bars_vanish_and_pieces_of_a_stream_are_joined():
     assert "widgets" not in nb.metadata
 
 
-def test_a_figure_is_stored_with_a_palette_unless_that_can_be_seen():
-    def pixels(file):
-        return np.asarray(Image.open(io.BytesIO(file)).convert("RGB"), dtype=int)
+def pixels(file):
+    return np.asarray(Image.open(io.BytesIO(file)).convert("RGB"), dtype=int)
 
+
+def test_a_figure_is_stored_with_a_palette_unless_that_can_be_seen():
     random = np.random.default_rng(0)
     chart = random.integers(256, size=(5, 3))[random.integers(5, size=(60, 80))]  # five colours
     many = random.integers(256, size=(60, 80, 3))
@@ -180,6 +181,16 @@ def test_a_figure_is_stored_with_a_palette_unless_that_can_be_seen():
     for picture in (chart, many):
         assert len(outputs.compact(png(picture))) <= len(png(picture))
         assert (pixels(outputs.compact(png(picture))) == picture).all()
+
+
+def test_frames_of_a_slider_keep_every_pixel_in_fewer_bytes():
+    picture = np.kron(np.random.default_rng(0).integers(256, size=(8, 9, 3)), np.ones((12, 12, 1), dtype=int))
+    html = f'<img src="data:image/png;base64,{b64encode(png(picture)).decode()}"> and'
+    nb = notebook(new_output("display_data", {"text/html": html}))
+    outputs.tidy(nb)
+    stored = re.fullmatch('<img src="data:image/webp;base64,([^"]*)"> and', nb.cells[1].outputs[0].data["text/html"])
+    assert (pixels(b64decode(stored[1])) == picture).all()
+    assert len(b64decode(stored[1])) < len(png(picture))
 
 
 def test_tidying_keeps_ids_sources_tags_and_captions():
@@ -200,7 +211,8 @@ def test_tidying_keeps_ids_sources_tags_and_captions():
         (stream(f"saved to {Path.home()}/model.pt"), "path of this machine"),
         (new_output("display_data", {"text/html": f"<b>{ROOT}</b>"}), "path of this machine"),
         (new_output("display_data", {outputs.WIDGET: {}}), "widget"),
-        (new_output("display_data", {"image/svg+xml": "<svg/>"}), "not image/png"),
+        (new_output("display_data", {"image/gif": ""}), "not image/png"),
+        (new_output("display_data", {"image/svg+xml": "<svg/>"}), "no image/png beside it"),
     ],
 )
 def test_outputs_that_must_not_be_stored_are_named_with_their_place(stored, fault):

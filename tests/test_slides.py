@@ -1,6 +1,7 @@
 """Notebooks are cut into slides that a person can read: ``make slides``."""
 
 import base64
+import re
 from pathlib import Path
 
 import nbformat
@@ -117,6 +118,35 @@ def test_a_figure_keeps_its_caption_and_its_alternative_text():
     html = cell.outputs[0].data["text/html"]
     assert 'alt="A &quot;grey&quot; square."' in html
     assert "What <em>it</em> is." in html
+
+
+def test_a_plot_stays_a_drawing_in_black():
+    svg = '<svg width="800" viewBox="0 0 576 288" fill="currentColor" color="#797979"><path/></svg>'
+    output = new_output("display_data", data={"image/png": PNG, "image/svg+xml": svg})
+    marks = {"figure": {"caption": "What *it* is."}, "image": {"alt": 'A "grey" line.'}}
+    ((_, (cell,)),) = decks(new_code_cell("x", metadata={"tags": ["hide-input"], "mystnb": marks}, outputs=[output]))
+    html = cell.outputs[0].data["text/html"]
+    assert 'aria-label="A &quot;grey&quot; line."' in html
+    assert "What <em>it</em> is." in html
+    assert re.findall(r'width="(\d+)"', html) == ["940"]  # higher does not fit a slide
+    assert "#797979" not in html
+
+
+def test_a_picture_that_moves_keeps_its_frames_and_its_caption():
+    data = {"text/html": '<div class="explore"></div>', "image/png": PNG}
+    marks = {"figure": {"caption": "What *it* is."}}
+    output = new_output("display_data", data=data)
+    ((_, (cell,)),) = decks(new_code_cell("x", metadata={"tags": ["hide-input"], "mystnb": marks}, outputs=[output]))
+    html = cell.outputs[0].data["text/html"]
+    assert '<div class="explore"></div>' in html
+    assert "What <em>it</em> is." in html
+    assert "image/png" not in html
+
+
+def test_a_sharp_picture_takes_the_place_that_it_is_shown_at():
+    (sharp,) = slides.shown(new_output("display_data", {"image/png": PNG}, metadata={"image/png": {"width": 1}}), {})
+    (plain,) = slides.shown(new_output("display_data", {"image/png": PNG}), {})
+    assert sharp.height < plain.height
 
 
 def test_links_lead_to_decks_or_nowhere():

@@ -16,7 +16,10 @@ from PIL import Image
 
 MAX_BYTES = 1_000_000  # a notebook
 MAX_FIGURE = 300_000, 2_000  # bytes, pixels wide
+MAX_DRAWING = 250_000  # bytes of an SVG
 UNSEEN = 1.5  # mean error, in levels of 255, that a palette may cost a figure
+PNG_IN_HTML = r"data:image/png;base64,([\w+/=]+)"
+SVG = "image/svg+xml"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = [re.escape(str(place)) for place in (ROOT, Path.home(), tempfile.gettempdir()) if len(str(place)) > 1]
@@ -39,8 +42,18 @@ def tidy(nb: NotebookNode) -> None:
             CoalesceStreamsPreprocessor().preprocess_cell(cell, {}, index)  # a carriage return overwrites
             cell.outputs = [output for output in cell.outputs if output.get("text") is None or output.text.strip()]
             for output in cell.outputs:
-                if "image/png" in output.get("data", {}):
-                    output.data["image/png"] = b64encode(compact(b64decode(output.data["image/png"]))).decode()
+                data = output.get("data", {})
+                if "image/png" in data:
+                    data["image/png"] = b64encode(compact(b64decode(data["image/png"]))).decode()
+                if "text/html" in data:
+                    data["text/html"] = re.sub(PNG_IN_HTML, as_webp, data["text/html"])
+
+
+def as_webp(found: re.Match) -> str:
+    """Return the same frame of a slider in half the bytes; HTML is for browsers, and they all know this format."""
+    smaller = io.BytesIO()
+    Image.open(io.BytesIO(b64decode(found[1]))).convert("RGB").save(smaller, "WEBP", lossless=True, method=6)
+    return f"data:image/webp;base64,{b64encode(smaller.getvalue()).decode()}"
 
 
 def compact(png: bytes) -> bytes:
@@ -79,8 +92,13 @@ def _faults(output: NotebookNode, cell: NotebookNode) -> Iterator[str]:
     for kind in data:
         if kind == WIDGET:
             yield "it shows a widget, which is nothing without a kernel"
-        if kind.startswith("image/") and kind != "image/png":
+        if kind.startswith("image/") and kind not in ("image/png", SVG):
             yield f"its figure is {kind}, not image/png"
+    if SVG in data:
+        if "image/png" not in data:
+            yield "its SVG has no image/png beside it, for readers that show none"
+        if len(data[SVG]) > MAX_DRAWING:
+            yield f"its SVG has {len(data[SVG]):,} bytes, more than {MAX_DRAWING:,}"
     if "image/png" in data:
         png = b64decode(data["image/png"])
         (width,) = struct.unpack(">I", png[16:20])

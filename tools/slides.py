@@ -318,8 +318,12 @@ def relinked(source: str) -> str:
 def shown(output: NotebookNode, marks: dict) -> Iterator[Piece]:
     """Yield what is shown of an output: a figure with its caption, a table, or the first lines of a text."""
     data = output.get("data", {})
-    if "image/png" in data:
-        yield figure(data["image/png"].replace("\n", ""), marks)
+    if 'class="explore"' in data.get("text/html", ""):
+        yield captioned(data["text/html"], FIGURE, marks)  # a picture that moves
+    elif "image/svg+xml" in data:
+        yield drawing(data["image/svg+xml"], marks)
+    elif "image/png" in data:
+        yield figure(data["image/png"].replace("\n", ""), marks, output.metadata.get("image/png", {}).get("width"))
     elif "text/markdown" in data:
         text = shortened(data["text/markdown"].strip().splitlines(), ROWS + 2, "rows")
         for part in [part for whole in blocks(text) for part in rows_that_fit(whole)]:
@@ -341,15 +345,36 @@ def shortened(lines: list[str], most: int, what: str) -> str:
     return "\n".join(lines[:most]) + ("\n\n" if what == "rows" else "\n") + rest
 
 
-def figure(png: str, marks: dict) -> Piece:
+def drawing(svg: str, marks: dict) -> Piece:
+    """Return a plot with its caption and its alternative text, black on the slide's white."""
+    _, _, across, up = map(float, re.search(r'viewBox="([^"]*)"', svg).group(1).split())
+    width = float(re.search(r'width="([^"]*)"', svg).group(1))
+    width *= min(1.25, FIGURE / (width * up / across), (WIDTH - 112) / width)
+    svg = re.sub(r' (?:width|color)="[^"]*"', "", svg, count=2)
+    opening = f'<svg role="img" aria-label="{alt_text(marks)}" width="{width:.0f}" '
+    return captioned(svg.replace("<svg ", opening, 1), width * up / across, marks)
+
+
+def figure(png: str, marks: dict, shown_width: int | None = None) -> Piece:
     """Return a picture with its caption and its alternative text."""
     width, height = struct.unpack(">II", base64.b64decode(png[:64])[16:24])
+    if shown_width:  # it has more pixels than it is shown at
+        width, height = shown_width, height * shown_width / width
     scale = min(1.25, FIGURE / height, (WIDTH - 112) / width)  # enlarged: it is seen from the last row
+    image = f'<img width="{width * scale:.0f}" alt="{alt_text(marks)}" src="data:image/png;base64,{png}">'
+    return captioned(image, height * scale, marks)
+
+
+def alt_text(marks: dict) -> str:
+    """Return the alternative text of a figure for an attribute."""
+    return escape(marks.get("image", {}).get("alt", ""), quote=True)
+
+
+def captioned(html: str, height: float, marks: dict) -> Piece:
+    """Return what a figure holds with its caption below."""
     caption = marks.get("figure", {}).get("caption", "")
-    alt = escape(marks.get("image", {}).get("alt", ""), quote=True)
     legend = f"<figcaption>{markdown2html(caption)}</figcaption>" if caption else ""
-    html = f'<figure><img width="{width * scale:.0f}" alt="{alt}" src="data:image/png;base64,{png}">{legend}</figure>'
-    return Piece([printed(html)], height * scale + 25 * math.ceil(len(plain(caption)) / 125) + 16)
+    return Piece([printed(f"<figure>{html}{legend}</figure>")], height + 25 * math.ceil(len(plain(caption)) / 125) + 16)
 
 
 def printed(html: str, kind: str = "") -> NotebookNode:

@@ -5,17 +5,23 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import hsv_to_rgb
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from vqvae_course.plotting.frame import bare, panels
 
+SATURATION, VALUE = np.array([0.85, 0.45, 0.9]), np.array([0.85, 0.95, 0.5])  # of colours in turn
+
 
 def _show_image(axis: Axes, image: Tensor) -> None:
     pixels = image.detach().float().cpu().clamp(0, 1).movedim(0, -1).numpy()  # (H, W, C)
     grey = pixels.shape[-1] == 1
-    axis.imshow(pixels[..., 0] if grey else pixels, cmap="gray" if grey else None, vmin=0, vmax=1)
+    axis.imshow(
+        pixels[..., 0] if grey else pixels, cmap="gray" if grey else None, vmin=0, vmax=1, interpolation="nearest"
+    )
     bare(axis)
 
 
@@ -74,8 +80,19 @@ def mosaic(rows: Mapping[str, Tensor], width: float = 8.0) -> Figure:
     return figure
 
 
-def code_maps(x: Tensor, indices: Tensor, x_hat: Tensor, num_codes: int, width: float = 8.0) -> Figure:
+def code_maps(
+    x: Tensor,
+    indices: Tensor,
+    x_hat: Tensor,
+    num_codes: int,
+    width: float = 8.0,
+    codebook: Tensor | None = None,
+    patches: Tensor | None = None,
+    columns: int = 4,
+) -> Figure:
     """Draw images, the index maps between, and the reconstructions; every index keeps one colour.
+
+    The commonest index is grey. Integers are written into the first map only.
 
     Args:
         x: (N, C, H, W) images in [0, 1].
@@ -83,27 +100,86 @@ def code_maps(x: Tensor, indices: Tensor, x_hat: Tensor, num_codes: int, width: 
         x_hat: (N, C, H, W) reconstructions.
         num_codes: K, for the colours.
         width: Of the figure in inches.
+        codebook: (K, D); codes that are alike then have colours that are alike. None: the more often
+            an index occurs, the further its colour is from the others.
+        patches: (K, C, p, q) images in [0, 1] of what each code decodes to, shown in its cells instead
+            of a colour; or None.
+        columns: Most images that are shown, the first ones.
 
     Returns:
         The figure, one column an image.
 
     Explained in notebook 05.
     """
-    count = len(x)
-    figure, axes = panels(width, 3 * width / count, 3, count)
-    # Neighbouring integers mean nothing, so neighbouring colours should not either.
-    shuffled = np.random.default_rng(0).permutation(num_codes)
+    count = min(len(x), columns)
+    heights = (1.0, 1.5, 1.0)  # an index map is looked at longest
+    side = width / count
+    figure, axes = panels(width, side * sum(heights) / max(heights), 3, count, height_ratios=heights)
+    colours = index_colours(indices, num_codes, codebook)
     for column in range(count):
         _show_image(axes[0, column], x[column])
-        index_map = indices[column].cpu().numpy()
-        axes[1, column].imshow(shuffled[index_map], cmap="nipy_spectral", vmin=0, vmax=num_codes - 1)
-        if index_map.shape[0] <= 8 and width / count >= 1.2:
-            for (i, j), index in np.ndenumerate(index_map):
-                shade = shuffled[index] / num_codes
-                ink = "black" if 0.35 < shade < 0.85 else "white"
-                axes[1, column].text(j, i, str(index), ha="center", va="center", fontsize=6, color=ink)
-        bare(axes[1, column])
         _show_image(axes[2, column], x_hat[column])
+        index_map = indices[column].cpu()
+        painted = colours[index_map] if patches is None else _tiled(patches, index_map)
+        tall, wide = index_map.shape
+        axes[1, column].imshow(painted, interpolation="nearest", extent=(-0.5, wide - 0.5, tall - 0.5, -0.5))
+        _bare_with_lines(axes[1, column], tall, wide)
+    if max(indices.shape[1:]) <= 10 and patches is None:
+        _write_indices(axes[1, 0], indices[0].cpu(), colours)
     for axis, name in zip(axes[:, 0], ("image", "indices", "reconstruction"), strict=True):
         axis.set_ylabel(name)
     return figure
+
+
+def index_colours(indices: Tensor, num_codes: int, codebook: Tensor | None = None) -> np.ndarray:
+    """Return a colour for every index: grey for the commonest one, the others by likeness or well apart.
+
+    Args:
+        indices: (...) int64, which are to be drawn.
+        num_codes: K.
+        codebook: (K, D), or None.
+
+    Returns:
+        (K, 3) in [0, 1].
+    """
+    counts = torch.bincount(indices.flatten().cpu(), minlength=num_codes)
+    commonest, *others = counts.argsort(descending=True, stable=True).tolist()
+    colours = np.empty((num_codes, 3))
+    colours[commonest] = 0.8
+    if codebook is None:
+        # A step of the golden ratio never comes near a hue that was used shortly before.
+        place = np.arange(len(others))
+        hue, saturation, value = (0.58 + 0.618034 * place) % 1, SATURATION[place % 3], VALUE[place % 3]
+        colours[others] = hsv_to_rgb(np.stack([hue, saturation, value], axis=1))
+        return colours
+    used = [index for index in others if counts[index]]
+    if used:
+        codes = codebook.detach().double().cpu()
+        centred = codes - codes[used].mean(dim=0)
+        direction = torch.linalg.svd(centred[used], full_matrices=False).Vh[0]
+        place = (centred @ (direction * direction[direction.abs().argmax()].sign())).numpy()
+        rank = np.searchsorted(np.sort(place[used]), place[others]) / max(1, len(used) - 1)
+        colours[others] = colormaps["viridis"](rank.clip(0, 1))[:, :3]
+    return colours
+
+
+def _tiled(patches: Tensor, index_map: Tensor) -> np.ndarray:
+    """Put the patch of its code into every cell of a map: (h p, w q, 3)."""
+    tiles = patches.detach().float().cpu().clamp(0, 1)[index_map]  # (h, w, C, p, q)
+    picture = tiles.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
+    return picture.expand(-1, -1, 3).numpy()
+
+
+def _bare_with_lines(axis: Axes, tall: int, wide: int) -> None:
+    """Leave of a panel its picture, and thin lines between the cells."""
+    bare(axis)
+    look = {"colors": "white", "linewidths": 0.6}
+    axis.hlines(np.arange(1, tall) - 0.5, -0.5, wide - 0.5, **look)
+    axis.vlines(np.arange(1, wide) - 0.5, -0.5, tall - 0.5, **look)
+
+
+def _write_indices(axis: Axes, index_map: Tensor, colours: np.ndarray) -> None:
+    """Write each index into its cell, in black or white, whichever is read better."""
+    for (i, j), index in np.ndenumerate(index_map.numpy()):
+        ink = "black" if colours[index] @ (0.3, 0.6, 0.1) > 0.5 else "white"
+        axis.text(j, i, str(index), ha="center", va="center", fontsize=7, color=ink)

@@ -13,6 +13,6 @@ GROUPS = {
     "pictures": {"real": GREY, "reconstruction": BLUE, "sample": VERMILION},
     "levels": {"first level": BLUE, "second level": VERMILION, "third level": GREEN},
     "priors": {"counts": GREY, "masked PixelCNN": BROWN, "gated PixelCNN": BLUE, "PixelSNAIL": VERMILION},
-    "sight": {"seen": BLUE, "blind": BROWN, "leak": RED, "future": PALE},
+    "sight": {"seen": BLUE, "blind": GREEN, "leak": RED, "future": PALE},
 }
 ROLES = {role: colour for group in GROUPS.values() for role, colour in group.items()}

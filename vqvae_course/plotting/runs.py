@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vqvae_course.plotting.frame import panels, plain_ticks
+from vqvae_course.plotting.frame import panels
 from vqvae_course.plotting.roles import BLUE, COLOURS, GREY, ROLES
+from vqvae_course.plotting.ticks import plain_ticks
 
 LETTERS_BELOW = 60  # more do not fit below the columns of one figure
 DOT = {"linestyle": "", "marker": "o", "markersize": 5.5, "markeredgewidth": 0}
