@@ -23,7 +23,7 @@ def copy(tmp_path_factory):
 @pytest.mark.parametrize(
     ("name", "right", "wrong"),
     [
-        ("notebooks/07_codebook_collapse.ipynb", "; exercises 70 minutes", "; exercises 35 minutes"),
+        ("notebooks/07_codebook_collapse.ipynb", "; exercises 60 minutes", "; exercises 35 minutes"),
         ("notebooks/07_codebook_collapse.ipynb", "20 min · 3 points*", "20 min · 1 point*"),
         ("book/intro.md", "whole machine do? | ", "whole machine do? | 1"),
         ("book/instructors.md", "| 50 | 9 | Where in the code", "| 51 | 8 | Where in the code"),

@@ -6,12 +6,12 @@ BROWN, GREY = "#8C6D31", "#6F6F6F"
 RED, PALE = "#C0392B", "#949494"
 COLOURS = (BLUE, VERMILION, GREEN, PINK, BROWN, GREY)
 
-# Things that share a figure stand in one group; within a group no two colours look alike to any eye.
+# The diagrams have the same: tools/diagrams/grammar.py. Things that share a figure stand in one group; within a group no two colours look alike to any eye.
 GROUPS = {
-    "codebooks": {"gradient codebook": BLUE, "EMA codebook": VERMILION},
+    "codebooks": {"gradient codebook": VERMILION, "EMA codebook": BLUE},
     "gradients": {"straight-through": GREEN, "without straight-through": PINK},
-    "pictures": {"real": GREY, "reconstruction": BLUE, "sample": VERMILION},
-    "levels": {"first level": BLUE, "second level": VERMILION, "third level": GREEN},
+    "pictures": {"real": GREY, "reconstruction": GREEN, "sample": PINK},
+    "levels": {"first level": BROWN, "second level": BLUE, "third level": GREEN},
     "priors": {"counts": GREY, "masked PixelCNN": BROWN, "gated PixelCNN": BLUE, "PixelSNAIL": VERMILION},
     "sight": {"seen": BLUE, "blind": GREEN, "leak": RED, "future": PALE},
 }
