@@ -2,6 +2,7 @@
 
 import io
 import re
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -51,6 +52,20 @@ def test_every_picture_in_the_prose_says_what_it_shows(path):
     for alt in re.findall(r"!\[(.*?)\]\(", prose(path)):
         assert len(alt) > 20, alt
     assert "<img" not in prose(path)
+
+
+@cache
+def sections(notebook):
+    """Return what a link can name in a notebook: its headings, as MyST writes them into addresses."""
+    headings = re.findall(r"^#{1,3} (.*)$", prose(notebook), re.M)
+    plain = (re.sub(r"\$.*?\$|[*`]", "", heading) for heading in headings)
+    return {re.sub(r"[^\w-]", "", heading.lower().replace(" ", "-")) for heading in plain}
+
+
+@pytest.mark.parametrize("path", PROSE, ids=lambda path: path.stem)
+def test_a_link_into_a_notebook_names_a_section_that_is_there(path):
+    for name, section in re.findall(r"\((?:\.\./notebooks/)?(\d\d_\w+\.ipynb)#([^)]*)\)", prose(path)):
+        assert section in sections(ROOT / "notebooks" / name), f"{name} has no section {section}"
 
 
 @pytest.mark.parametrize("path", ["README.md", "book/intro.md"])
