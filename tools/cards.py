@@ -1,7 +1,7 @@
 """Draw the pictures of the front page: one for the card of each notebook, and an index map that writes itself.
 
-All digits and maps are real: the code of the quickstart is run once (two minutes on a laptop), and what it encodes and
-draws is shown. The rest is drawn by hand. ``make cards`` or ``python -m tools.cards`` writes everything anew.
+All digits and maps are real: the code of the quickstart is run once, somewhat shorter (a minute on a laptop), and what
+it encodes and draws is shown. The rest is drawn by hand. ``python -m tools.cards`` writes everything anew.
 """
 
 from base64 import b64encode
@@ -26,17 +26,19 @@ HERO = ROOT / "book" / "_static" / "hero.svg"
 INK, QUIET, FAINT = "#1f2328", "#59636e", "#c3c9d0"
 BLUE, ORANGE, GREEN, PINK, AMBER, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 SIZE = (480, 270)  # pixels, twice the size at which a card shows them
+UPDATES = {"STAGE_1_UPDATES": 800, "STAGE_2_UPDATES": 900}
 EMPTY = 0.06  # mean grey below which a patch of a digit is background
 SECONDS = 9.0  # of the animation, from one empty map to the next
 WRITING = 0.6  # of them, while the map is written
 
 
 def quickstart() -> dict:
-    """Run the code of the quickstart and return its variables."""
+    """Run the code of the quickstart up to its samples and return its variables."""
     variables: dict = {}
     for cell in nbformat.read(ROOT / "notebooks" / "00_quickstart.ipynb", as_version=4).cells:
-        if cell.cell_type == "code" and "%pip" not in cell.source:
+        if cell.cell_type == "code" and "%pip" not in cell.source and "from_prior" not in variables:
             exec(cell.source, variables)
+            variables |= UPDATES
     return variables
 
 
