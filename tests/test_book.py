@@ -2,15 +2,18 @@
 
 import io
 import re
+from functools import cache
 from pathlib import Path
+from xml.etree import ElementTree
 
 import nbformat
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
-from tools import card
+from tools import card, cards
 from tools.check_links import broken
 
 ROOT = Path(__file__).parents[1]
@@ -53,11 +56,45 @@ def test_every_picture_in_the_prose_says_what_it_shows(path):
     assert "<img" not in prose(path)
 
 
+@cache
+def sections(notebook):
+    """Return what a link can name in a notebook: its headings, as MyST writes them into addresses."""
+    headings = re.findall(r"^#{1,3} (.*)$", prose(notebook), re.M)
+    plain = (re.sub(r"\$.*?\$|[*`]", "", heading) for heading in headings)
+    return {re.sub(r"[^\w-]", "", heading.lower().replace(" ", "-")) for heading in plain}
+
+
+@pytest.mark.parametrize("path", PROSE, ids=lambda path: path.stem)
+def test_a_link_into_a_notebook_names_a_section_that_is_there(path):
+    for name, section in re.findall(r"\((?:\.\./notebooks/)?((?:\d\d|A\d)_\w+\.ipynb)#([^)]*)\)", prose(path)):
+        assert section in sections(ROOT / "notebooks" / name), f"{name} has no section {section}"
+
+
 @pytest.mark.parametrize("path", ["README.md", "book/intro.md"])
-def test_the_hours_of_the_front_door_are_those_of_the_table(path):
-    minutes = re.findall(r"^\| \[\w+\. .*\| (\d+) \|$", (ROOT / "book" / "intro.md").read_text(encoding="utf-8"), re.M)
+def test_the_hours_of_the_front_door_are_those_of_the_cards(path):
+    minutes = re.findall(r"^\*(\d+) minutes\*$", (ROOT / "book" / "intro.md").read_text(encoding="utf-8"), re.M)
     assert len(minutes) == len(list((ROOT / "notebooks").glob("*.ipynb")))
     assert f"{sum(map(int, minutes)) / 60:.0f} hours" in (ROOT / path).read_text(encoding="utf-8")
+
+
+def test_every_chapter_has_a_card_on_the_front_page_with_a_small_picture():
+    front = (ROOT / "book" / "intro.md").read_text(encoding="utf-8")
+    found = re.findall(
+        r"^:link: \.\./notebooks/(\w+)\n:link-type: doc\n:img-top: (\S+)\n:img-alt: .{20,}$", front, re.M
+    )
+    assert [name for name, _ in found] == [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))]
+    for _, picture in found:
+        assert (ROOT / "book" / picture).stat().st_size < 15_000, "refresh it: .venv/bin/python -m tools.cards"
+
+
+def test_the_map_that_writes_itself_stands_still_for_those_who_ask_for_it():
+    indices = torch.tensor([[[7, 0, 1], [64, 5, 127]]])
+    drawing = cards.hero(indices, torch.zeros(1, 1, 8, 12))
+    texts = [each.text for each in ElementTree.fromstring(drawing).iter("{http://www.w3.org/2000/svg}text")]
+    assert texts == ["7", "0", "1", "64", "5", "127"]
+    still, _, moving = drawing.partition("@media (prefers-reduced-motion:no-preference)")
+    assert "animation" in moving
+    assert not re.search("animation|opacity:0", still)
 
 
 def test_the_card_of_a_shared_link_shows_the_picture_of_the_front_page():

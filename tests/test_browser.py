@@ -314,7 +314,7 @@ def test_an_unknown_address_leads_back(open_page, address, faults):
     faults.remove(f"{address}some/where/else.html: 404")
     assert [fault for fault in faults if "Failed to load resource" not in fault] == []
     page.get_by_role("link", name="front page").click()
-    assert "discrete representation learning" in page.title()
+    assert "VQ-VAE, taken apart" in page.title()
 
 
 def test_the_bare_address_leads_to_the_front_page(open_page, address, faults):

@@ -128,7 +128,8 @@ def test_the_time_for_exercises_is_the_sum_of_their_minutes_and_with_the_reading
     exercises = int(said.group(1)) if said else 0
     assert abs(exercises - sum(minutes)) <= 2  # to the nearest five
     intro = (ROOT / "book" / "intro.md").read_text(encoding="utf-8")
-    in_all = int(re.search(rf"^\| \[{facts.label(path)}\. .*\| (\d+) \|$", intro, re.M).group(1))
+    card = re.search(rf"^:::\{{grid-item-card\}} {facts.label(path)}\. .*?^:::$", intro, re.M | re.S)[0]
+    in_all = int(re.search(r"^\*(\d+) minutes\*$", card, re.M).group(1))
     assert in_all == reading + exercises
 
 

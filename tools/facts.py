@@ -121,8 +121,12 @@ def _points(count: int) -> str:
 
 
 def in_front_page(text: str, every: dict[str, Page]) -> str:
-    """Write the minutes of each page into the table of pages, and the hours of all."""
-    text = re.sub(r"(?m)^(\| \[(\w+)\. .*\| )\d+ \|$", lambda row: f"{row[1]}{every[row[2]].minutes} |", text)
+    """Write the minutes of each page onto its card, and the hours of all."""
+    text = re.sub(
+        r"(?m)^(:::\{grid-item-card\} (\w+)\. (?:(?!:::$).*\n)+?\*)\d+ minutes\*$",
+        lambda card: f"{card[1]}{every[card[2]].minutes} minutes*",
+        text,
+    )
     hours = round(sum(page.minutes for page in every.values()) / 60)
     return re.sub(
         r"\d+ hours for all notebooks with their exercises",

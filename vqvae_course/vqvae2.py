@@ -80,9 +80,9 @@ class VQVAE2Config:
         return [(height // factor, width // factor) for factor in below]
 
 
-# VQ-VAE-2 (arXiv:1906.00446v1), appendix A, table 1: 128 hidden units, 64 residual units, 2 layers, 512 codes of
-# length 64, beta 0.25 (and batches of 128). 256x256 pixels become 32x32 + 64x64 indices, 1024x1024 pixels become
-# 32x32 + 64x64 + 128x128. The decay of 0.99 is from section 2.1. From memory: still to be compared with the PDF.
+# VQ-VAE-2 (arXiv:1906.00446v1), appendix A.2: 128 hidden units, 64 residual units, 2 layers, 512 codes of dimension
+# 64, beta 0.25 (and batches of 128). 256x256 pixels become 32x32 + 64x64 indices, 1024x1024 pixels become
+# 32x32 + 64x64 + 128x128. The decay of 0.99 is from section 2.1.
 IMAGENET_256 = VQVAE2Config(num_codes=(512, 512), strides=(2, 4))
 FFHQ_1024 = VQVAE2Config(num_codes=(512, 512, 512), strides=(2, 2, 8))
 
