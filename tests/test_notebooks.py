@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 REPOSITORY = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
 INSTALL = f'import sys\n\nif "google.colab" in sys.modules:\n    %pip install -q git+{REPOSITORY}'
-TAGS = {"hide-input", "hide-output", "hide-cell", "setup", "exercise", "check", "solution"}
+TAGS = {"hide-input", "hide-output", "hide-cell", "remove-input", "setup", "exercise", "check", "solution"}
 TAGS |= {"nbval-check-output", "raises-exception"}
 
 
