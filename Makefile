@@ -26,7 +26,7 @@ ANEW  := yes
 .PHONY: $(INSTALLED)
 endif
 
-.PHONY: help book test lint units processors notebooks mutants site browser links slides pdf lab facts diagrams execute experiment bench release-check colab lowest newest clean
+.PHONY: help book test lint units processors notebooks slow mutants site browser links slides pdf lab facts diagrams execute experiment bench release-check colab lowest newest clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ processors: $(INSTALLED)  ## the tests that train, once more as the plainest pro
 notebooks: $(INSTALLED)  ## run every notebook under the smoke budget, compare the outputs that must not change
 	rm -rf _build/failed
 	VQVAE_COURSE_STORED=1 VQVAE_COURSE_BUDGET=smoke OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p tools.keep_failed -n $(JOBS) --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=120 notebooks
+
+# A verdict for a hundred fresh inputs takes an hour, and stays apart.
+slow: $(INSTALLED)  ## tests that take minutes: a whole class from release to grades, three processes, the printed book
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m slow --ignore tests/checks
 
 mutants: $(INSTALLED)  ## change the model answers in every small way; each change must be refused by its check
 	OMP_NUM_THREADS=1 $(BIN)/python -m tools.mutants

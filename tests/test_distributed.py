@@ -23,7 +23,7 @@ from vqvae_course.distributed import (
     world,
 )
 
-SIZES = (2, 3)
+SIZES = (2, pytest.param(3, marks=pytest.mark.slow))
 PATIENCE = 600  # seconds: a busy machine takes its time, and nothing here is a claim about speed
 
 

@@ -7,7 +7,7 @@ from tools.equivalent import EQUIVALENT, equivalent
 from tools.mutate import mutants as changed
 
 SOLUTIONS = {solution.exercise: solution for solution in mutants.solutions()}
-SAMPLE = 12  # every so many of them are tried here
+SAMPLE = 24  # every so many of them are tried here
 
 
 @pytest.fixture(autouse=True)

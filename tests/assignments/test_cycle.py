@@ -129,6 +129,7 @@ def course(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow  # two minutes: weekly, and before a release
 def test_a_class(course, capsys):
     """All of it in order, because each command goes on where the last one ended."""
     roster = ["--students", str(course.parent / "students.csv")]
