@@ -1,7 +1,9 @@
 """What a claim can say of stored runs, and whether they carry it.
 
 Runs of two settings are compared seed by seed: the same seed means the same images in the same order, so that what
-both have in common cancels. Intervals are Student's for the mean of those differences, at 95 %.
+both have in common cancels. Intervals are Student's for the mean of those differences, at 95 %; a mean ratio is
+geometric, the exponential of a mean of differences of logarithms. What stands behind ± is the standard deviation over
+seeds.
 """
 
 from collections.abc import Sequence
@@ -76,12 +78,23 @@ def _magnitude(value: float) -> int:
     return int(f"{abs(value):.2e}".split("e")[1])
 
 
+def _named(number: str) -> str:
+    """Write the name of what was measured as words."""
+    return number.replace("_", " ")
+
+
 def _spread(values: Sequence[float]) -> str:
     """Write the mean and the standard deviation over seeds, this to the decimals of the mean if that leaves a digit."""
     mean, deviation = plain(fmean(values)), stdev(values)
     decimals = len(mean.partition(".")[2])
     shown = f"{deviation:,.{decimals}f}" if "e" not in mean else f"{deviation:.0e}"
     return f"{mean} ± {shown if float(shown.replace(',', '')) or not deviation else f'{deviation:.1g}'}"
+
+
+def _beside(rule: "Less | Alike | Undecided", word: str, first: Sequence[float], second: Sequence[float]) -> str:
+    """Write what two settings measured, with the word between them."""
+    one, other = rule.settings
+    return f"{_named(rule.number)}: {_spread(first)} ({one}) {word} {_spread(second)} ({other}), {len(first)} seeds; "
 
 
 def _paired(rule: "Less | Alike | Undecided") -> tuple[list[float], list[float]]:
@@ -120,12 +133,12 @@ class Less:
     def judge(self) -> Verdict:
         """Evaluate it from the stored numbers."""
         low, high = _paired(self)
-        shown = f"{_spread(low)} ({self.low}) against {_spread(high)} ({self.high}), {len(low)} seeds; "
+        shown = _beside(self, "against", low, high)
         if self.times is None:
             mean, left, right = interval([b - a for a, b in zip(low, high, strict=True)])
             return Verdict(left > self.by, f"{shown}difference {_ends(mean, left, right)}")
         mean, left, right = map(exp, interval([log(b / a) for a, b in zip(low, high, strict=True)]))
-        return Verdict(left > self.times, f"{shown}ratio {_ends(mean, left, right)}")
+        return Verdict(left > self.times, f"{shown}mean ratio {_ends(mean, left, right)}")
 
 
 def _ends(mean: float, low: float, high: float) -> str:
@@ -157,7 +170,9 @@ class Ordered:
         evidence = load(self.experiment)
         values = {name: evidence.values(name, self.number) for name in self.order}
         shown = " < ".join(f"{_spread(each)} ({name})" for name, each in values.items())
-        return Verdict(holds, f"{shown}; {len(next(iter(values.values())))} seeds, every step decided")
+        return Verdict(
+            holds, f"{_named(self.number)}: {shown}; {len(next(iter(values.values())))} seeds, every step decided"
+        )
 
 
 @dataclass(frozen=True)
@@ -188,8 +203,7 @@ class Alike:
         first, second = _paired(self)
         mean, left, right = interval([b - a for a, b in zip(first, second, strict=True)])
         numbers = (
-            f"{_spread(first)} ({self.first}) and {_spread(second)} ({self.second}), {len(first)} seeds; "
-            f"difference {_ends(mean, left, right)}, inside ±{plain(self.within)}"
+            f"{_beside(self, 'and', first, second)}difference {_ends(mean, left, right)}, inside ±{plain(self.within)}"
         )
         return Verdict(-self.within < left and right < self.within, numbers)
 
@@ -219,10 +233,7 @@ class Undecided:
         """Evaluate it from the stored numbers."""
         first, second = _paired(self)
         mean, left, right = interval([b - a for a, b in zip(first, second, strict=True)])
-        numbers = (
-            f"{_spread(first)} ({self.first}) and {_spread(second)} ({self.second}), {len(first)} seeds; "
-            f"difference {_ends(mean, left, right)}: these runs cannot tell"
-        )
+        numbers = f"{_beside(self, 'and', first, second)}difference {_ends(mean, left, right)}: these runs cannot tell"
         return Verdict(left <= 0 <= right, numbers)
 
 
@@ -255,5 +266,5 @@ class Every:
         interval(values)  # as many seeds as any claim
         low, high = min(values), max(values)
         holds = (self.least is None or low >= self.least) and (self.most is None or high <= self.most)
-        ends = plain(low) if low == high else f"{plain(low)} to {plain(high)}"
-        return Verdict(holds, f"{ends} ({self.setting}) in each of {len(values)} seeds")
+        shown = f"{plain(low)} in each of {len(values)} seeds" if low == high else ", ".join(map(plain, sorted(values)))
+        return Verdict(holds, f"{_named(self.number)}: {shown} ({self.setting})")
