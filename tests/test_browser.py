@@ -252,7 +252,7 @@ def written(name):
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_figures_and_equations_have_numbers_of_their_page(name):
-    page, number = written(name), int(re.search(r"/(\d+)_", name)[1])
+    page, number = written(name), re.search(r"/0?(\w+?)_", name)[1]
     figures = [each.get_text() for each in page.select(".caption-number")]
     assert len(figures) == len(page.select("figcaption")) > 0
     assert figures == [f"Figure {number}.{place + 1}. " for place in range(len(figures))]
@@ -265,7 +265,7 @@ def test_the_outline_shows_two_levels_and_what_is_smaller_is_lighter(open_page):
     page = open_page("notebooks/07_codebook_collapse.html")
     assert page.locator(".page-toc .toc-h2 > a:visible").count() > 5
     below = page.locator(".page-toc .toc-h3 > a")
-    assert below.count() > 5
+    assert below.count() > 3
     assert all(link.is_visible() for link in below.all())
     look = """(name) => {
         const style = getComputedStyle(document.querySelector(`.bd-article ${name}`));

@@ -27,6 +27,8 @@ LIT = {
     "12": ("indices", "hierarchy"),
     "13": ("hierarchy", "prior"),
     "14": PARTS,
+    "A1": ("codebook", "indices"),
+    "A2": ("codebook",),
 }
 SAID = {"indices": "map of indices", "hierarchy": "second map", "rate": "bits", "gradient": "way of the gradient"}
 WIDTH, HEIGHT = 360, 53
