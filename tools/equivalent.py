@@ -69,6 +69,12 @@ EQUIVALENT: dict[str, dict[str, tuple[str, ...]]] = {
         "the codebook loss is 0 either way": ("0 * loss -> 0 / loss", "0 * loss -> 0"),
         "only the shape of this channel is used": ("0 -> 1 (3)", "0 -> -1 (3)"),
     },
+    "handicap_ratio": {
+        SQUARED: ("z - mean -> mean - z",),
+        "a standard deviation has no sign": (
+            "codebook @ mean - codebook.square().sum(dim=1) / 2 -> codebook.square().sum(dim=1) / 2 - codebook @ mean",
+        ),
+    },
     "perplexity": {
         "dividing whole numbers gives floats": (
             "torch.bincount(indices.flatten(), minlength=num_codes).double() -> "

@@ -556,7 +556,7 @@ def _life(batches: int, codes: int, recent: int) -> Tensor:
     counts[-1, 2] = 4  # in the last batch only
     if old:
         counts[old - 1, 3] = 3  # in the last batch before the recent ones
-        counts[0, 4] = 7  # in the first batch only
+        counts[0, 4] = 1  # in the first batch only, and once
         counts[:old, 6] = 2
     return counts[:, torch.randperm(codes)]
 
