@@ -307,7 +307,7 @@ def main() -> None:
     for number, card in enumerate(CARDS):
         (FOLDER / f"{number:02d}.png").write_bytes(draw(card, run))
     chosen = [3, 5, 28]  # a three, a five and an eight that are easy to read
-    HERO.write_text(hero(run["new_codes"][chosen].cpu(), run["from_prior"][chosen].cpu()), encoding="utf-8")
+    HERO.write_text(hero(run["drawn"][chosen].cpu(), run["from_prior"][chosen].cpu()), encoding="utf-8")
 
 
 if __name__ == "__main__":
