@@ -30,10 +30,10 @@ class Setting:
     """
 
     pixel_variance: float
-    updates: int = 200
+    updates: int = 150
     latent_dim: int = 32
     hidden: int = 32
-    held_out: int = 2000
+    held_out: int = 1000
     dataset: str = "mnist"
 
 
