@@ -35,16 +35,13 @@ class Setting:
     length: int
     num_codes: int
     vectors: int = 10_000
-    scenes: int = 200
+    scenes: int = 100
     iterations: int = 20
 
 
 def equal_bits(source: str, bits: int, lengths: tuple[int, ...]) -> dict[str, Setting]:
     """Return settings of the same number of bits for each number."""
-    return {
-        f"{source}, {bits} bit{'s' * (bits > 1)}, D = {d}": Setting(source, d, 2 ** (bits * d), vectors=50_000)
-        for d in lengths
-    }
+    return {f"{source}, {bits} bit{'s' * (bits > 1)}, D = {d}": Setting(source, d, 2 ** (bits * d)) for d in lengths}
 
 
 PATCHES = ((1, 2), (2, 16), (2, 4), (4, 256), (4, 4), (8, 256))  # two by two at equal bits per pixel
@@ -66,22 +63,19 @@ def run(seed: int, setting: Setting) -> dict[str, float]:
     """Make a codebook and score it.
 
     Returns:
-        ``error`` on fresh vectors and ``error_train`` on those of the codebook, both as a share of their variance;
+        ``error`` on fresh vectors and ``error_train`` on those of the codebook, both as a share of the variance;
         ``codes_used`` on fresh vectors.
     """
     generator = seed_everything(seed)
     train, test = vectors(setting, generator), vectors(setting, generator)
     codebook = kmeans_init(train, setting.num_codes, generator, iterations=setting.iterations)
+    variance = train.var(dim=0).mean()
+    indices = nearest_code(test, codebook)
     return {
-        "error": relative_error(test, codebook),
-        "error_train": relative_error(train, codebook),
-        "codes_used": len(nearest_code(test, codebook).unique()),
+        "error": float((test - codebook[indices]).square().mean() / variance),
+        "error_train": float((train - codebook[nearest_code(train, codebook)]).square().mean() / variance),
+        "codes_used": len(indices.unique()),
     }
-
-
-def relative_error(z: Tensor, codebook: Tensor) -> float:
-    """Return the mean squared error of vectors as a share of their variance."""
-    return float((z - codebook[nearest_code(z, codebook)]).square().mean() / z.var(dim=0).mean())
 
 
 def vectors(setting: Setting, generator: torch.Generator) -> Tensor:
