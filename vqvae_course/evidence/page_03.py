@@ -14,7 +14,8 @@ CLAIMS = {
         ),
     ),
     "03-glyphs": Claim(
-        "After 300 updates the VQ-VAE without the estimator has more than twice the error of the one with it.",
-        (Less(NAME, "error", "glyphs, straight-through", "glyphs, without it", times=2),),
+        "After 300 updates the VQ-VAE without the estimator has more than one and a half times the error of the one "
+        "with it.",
+        (Less(NAME, "error", "glyphs, straight-through", "glyphs, without it", times=1.5),),
     ),
 }

@@ -4,6 +4,7 @@ from vqvae_course.evidence.claims import Claim
 from vqvae_course.evidence.rules import Alike, Every, Less, Ordered
 
 CODES, BETA = "adam_and_rare_codes", "beta"
+STIFF_TO_WEAK = tuple(f"k-means, β = {b}" for b in ("64", "16", "4", "1", "0.25", "0.05"))
 CLAIMS = {
     "04-rare-sgd": Claim(
         "Under plain descent, with all latents in every update, the code with 990 latents moves more than four times "
@@ -33,13 +34,13 @@ CLAIMS = {
         ),
     ),
     "04-distance": Claim(
-        "From the k-means start, a stiffer spring holds latents nearer to their codes.",
-        (Ordered(BETA, "distance", tuple(f"k-means, β = {b}" for b in ("64", "16", "4", "1", "0.25", "0.05"))),),
+        "From the k-means start, a stiffer spring holds latents nearer to their codes, and codes nearer to each other.",
+        (Ordered(BETA, "distance", STIFF_TO_WEAK), Ordered(BETA, "gap", STIFF_TO_WEAK)),
     ),
     "04-kmeans-best": Claim(
         "From the k-means start the error falls until β = 4, is the same at 16, and larger again at 64.",
         (
-            Ordered(BETA, "error", tuple(f"k-means, β = {b}" for b in ("4", "1", "0.25", "0.05"))),
+            Ordered(BETA, "error", STIFF_TO_WEAK[2:]),
             Alike(BETA, "error", "k-means, β = 4", "k-means, β = 16", within=0.02),
             Less(BETA, "error", "k-means, β = 16", "k-means, β = 64"),
         ),
