@@ -23,8 +23,8 @@ def copy(tmp_path_factory):
 @pytest.mark.parametrize(
     ("name", "right", "wrong"),
     [
-        ("notebooks/07_codebook_collapse.ipynb", "; exercises 60 minutes", "; exercises 35 minutes"),
-        ("notebooks/07_codebook_collapse.ipynb", "20 min · 3 points*", "20 min · 1 point*"),
+        ("notebooks/07_codebook_collapse.ipynb", "; exercises 75 minutes", "; exercises 35 minutes"),
+        ("notebooks/07_codebook_collapse.ipynb", "25 min · 3 points*", "25 min · 1 point*"),
         ("book/intro.md", "whole machine do?\n\n*", "whole machine do?\n\n*1"),
         ("book/instructors.md", "| 50 | 9 | Where in the code", "| 51 | 8 | Where in the code"),
         ("book/teaching_objectives.md", "| 1.3 | `elbo` | ●●○ |", "| 1.3 | `bound` | ●○○ |"),
