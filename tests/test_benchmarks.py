@@ -250,7 +250,7 @@ def test_the_page_of_the_gpu_run_says_what_its_numbers_say():
         f"{stage_1['seconds']:.0f} s | normalised MSE {stage_1['normalized_mse']:.3f}",
         f"{top['seconds']:.0f} s | {top['nats_per_code']:.2f} nats",
         f"{bottom['seconds']:.0f} s | {bottom['nats_per_code']:.2f} nats",
-        f"{found['nats_per_image']:,.0f} nats an image",
+        f"{found['nats_per_image']:,.0f} nats per image",
         f"{found['sampling_seconds']:.1f} s",
         *(f"{100 * share:.1f} %" for share in agreement),
         *(f"{score:.3f}" for score in scores),

@@ -721,6 +721,7 @@ reject(5, "reconstruction-trains-codebook", "1 arrives at the latents and 0 at t
 reject(5, "sound", "Not every latent gets its nearest code any more")(Farthest)
 reject(5, "sound", WEIGHTS.format("1", "0.25"))(patients.Patient2)
 reject(5, "sound", WEIGHTS.format("-0.75", "0"))(patients.Patient8)
+reject(5, "sound", "are meant. A weight below 0 is a push")(patients.Patient8)
 reject(5, "sound", "Nothing needs repair; but your version is not sound")(None)
 reject(5, "updates-in-eval", "move its codebook by 0 in all")(patients.Patient5)
 
@@ -748,6 +749,22 @@ class SmallButConsistent(Starting):
     def start(self):
         self.ema_count.fill_(0.1)
         self.ema_sum.copy_(0.1 * self.codebook)
+
+
+@accept(6, "ema-start")
+class VerySmallButConsistent(Starting):
+    """Laplace smoothing shortens idle codes by less than a hundredth a batch."""
+
+    def start(self):
+        self.ema_count.fill_(0.01)
+        self.ema_sum.copy_(0.01 * self.codebook)
+
+
+@reject(6, "ema-start", "codes that no latent chose have moved")
+class AsSmallAsTheSmoothing(Starting):
+    def start(self):
+        self.ema_count.fill_(1e-4)
+        self.ema_sum.copy_(1e-4 * self.codebook)
 
 
 @accept(6, "ema-start")
@@ -1090,6 +1107,7 @@ class SwappedNow(Rewritten):
 
 reject(8, "losses-too-late", "the patient itself, unchanged")(patients.Patient8)
 reject(8, "beta-on-codebook", "the codes with weight 0 and 0: the codes do not feel β")(patients.Patient8)
+reject(8, "beta-on-codebook", "A weight below 0 is a push: the latents move away from their codes")(patients.Patient8)
 reject(8, "beta-on-codebook", "the diagnosis is not what it cures")(VectorQuantizer)
 reject(8, "sound", "one of the two things that its loss should move does not move")(patients.Patient8)
 reject(8, "reconstruction-trains-codebook", "1 arrives at the latents and 0 at the codebook")(patients.Patient8)

@@ -147,6 +147,7 @@ def _pulls(build: Patient, beta: float) -> Pulls:
 
 
 WEAK, STRONG = 0.25, 2.5
+PUSHED = " A weight below 0 is a push: the latents move away from their codes."
 
 
 def _weights(build: Patient) -> tuple[Pulls, Pulls]:
@@ -169,7 +170,8 @@ def _beta(build: Patient, sort: str) -> Measured | None:
         f"For β = {WEAK} and {STRONG} its loss pulls the latents with weight {_n(weak.latents)} and "
         f"{_n(strong.latents)}, and the codes with weight {_n(weak.codes)} and {_n(strong.codes)}"
     )
-    return Measured(found, text + (": the codes feel β." if found else ": the codes do not feel β."))
+    text += ": the codes feel β." if found else ": the codes do not feel β."
+    return Measured(found, text + (PUSHED if weak.latents < 0 else ""))
 
 
 def _late(build: Patient, sort: str) -> Measured | None:
@@ -711,7 +713,7 @@ def _judge_pulls(build: Patient, beta: float, sort: str) -> None:
     _require(
         fits,
         f"For β = {beta:g} the loss of your version pulls the latents with weight {_n(pulls.latents)} and the codes "
-        f"with weight {_n(pulls.codes)}; {beta:g} and {codes:g} are meant.",
+        f"with weight {_n(pulls.codes)}; {beta:g} and {codes:g} are meant." + (PUSHED if pulls.latents < 0 else ""),
     )
     _require(
         abs(pulls.value - beta - codes) < 2e-3 * (1 + beta),
@@ -742,16 +744,21 @@ def _examine_ema(build: Patient, sort: str) -> None:
         )
 
 
+SHRINKS = 0.01  # what Laplace smoothing may take from an idle code in a batch: about eps / N, for counts from 0.01 on
+
+
 def _judge_step(before: Tensor, after: Tensor, rows: Tensor, indices: Tensor, sort: str, step: int) -> None:
     chosen = torch.bincount(indices, minlength=len(before)) > 0
-    off = _segments(before, after, rows, indices) > 2e-3 * before.norm(dim=1).max()
+    shrunk = _off(after, before, (1 - SHRINKS) * before)
+    off = torch.where(chosen, _segments(before, after, rows, indices), shrunk) > 2e-3 * before.norm(dim=1).max()
     long_before, long_after = (float(c[~chosen].norm(dim=1).max()) for c in (before, after))
     why = ", though none has fallen below min_count" if sort == "restarting" else ""
     _require(
         not (off & ~chosen).any(),
         f"After a batch, codes that no latent chose have moved{why}: the longest was {long_before:.3g} long, now it is "
         f"{long_after:,.3g}.",
-        "Without news, a sum divided by its count should give the same code as before.",
+        "Without news, a sum divided by its count should give the same code as before. (Laplace smoothing shortens a "
+        "code by eps / N of its length: with counts near eps that is much.)",
     )
     _require(
         not (off & chosen).any(),
