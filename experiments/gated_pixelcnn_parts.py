@@ -49,13 +49,13 @@ class Setting:
     link: str = "before"
     label: str = "none"
     package: bool = False
-    hidden: int = 32
+    hidden: int = 16
     layers: int = 5
     updates: int = 400
     lr: float = 0.008
-    stage_1_updates: int = 400
+    stage_1_updates: int = 300
     num_codes: int = 128
-    vqvae_hidden: int = 64
+    vqvae_hidden: int = 32
     held_out: int = 5000
     dataset: str = "mnist"
 
@@ -63,10 +63,10 @@ class Setting:
 GATED = Setting()
 SETTINGS = {
     "two stacks, gates": GATED,
-    "two stacks, ReLU": replace(GATED, unit="relu", hidden=45),
-    "one stack, gates": replace(GATED, stacks=1, hidden=43),
-    "one stack, ReLU": replace(GATED, stacks=1, unit="relu", hidden=56),
-    "masked PixelCNN": replace(GATED, package=True, hidden=78),
+    "two stacks, ReLU": replace(GATED, unit="relu", hidden=22),
+    "one stack, gates": replace(GATED, stacks=1, hidden=21),
+    "one stack, ReLU": replace(GATED, stacks=1, unit="relu", hidden=27),
+    "masked PixelCNN": replace(GATED, package=True, hidden=38),
     "link after the gate": replace(GATED, link="after"),
     "no link": replace(GATED, link="none"),
     "class inside the gate": replace(GATED, label="inside"),
