@@ -43,21 +43,23 @@ class Setting:
         prior_hidden: Channels of the prior, which has five layers.
         samples: Maps in one draw, as many of each class.
         draws: How often as many maps are drawn from the same prior.
+        encoded: Training images whose maps the prior and the counts learn from.
         held_out: Images to score on.
         dataset: Name for ``load_images``.
     """
 
     patches: bool = True
-    prior_updates: int = 600
+    prior_updates: int = 400
     temperature: float = 1.0
     stage_1_updates: int = 400
     judge_updates: int = 300
     num_codes: int = 128
     hidden: int = 32
     prior_hidden: int = 24
-    samples: int = 500
+    samples: int = 200
     draws: int = 5
-    held_out: int = 5000
+    encoded: int = 20_000
+    held_out: int = 2000
     dataset: str = "mnist"
 
 
@@ -121,7 +123,7 @@ def trained(seed: int, setting: Setting) -> Trained:
     train, images = split(s.dataset, s.held_out)
     model = stage_1(seed, replace(s, prior_updates=0))
     judge = reader(seed, s.judge_updates, s.held_out, s.dataset)
-    codes, held_out = encode_dataset(model, train), encode_dataset(model, images)
+    codes, held_out = (encode_dataset(model, part) for part in (train.take(slice(s.encoded)), images))
 
     generator = seed_everything(seed)
     prior = GatedPixelCNN(GatedPixelCNNConfig(s.num_codes, s.prior_hidden, 5, 3, CLASSES, None, 3))
@@ -196,7 +198,7 @@ def counted_nats(codes: CodeSet, held_out: CodeSet, num_codes: int, per_position
 @torch.no_grad()
 def nats_at(t: Trained, temperature: float) -> float:
     """Return what held-out codes cost if the logits are divided by a temperature."""
-    indices, labels = t.held_out.indices[:2000], t.held_out.labels[:2000]
+    indices, labels = t.held_out.indices, t.held_out.labels
     t.prior.eval()
     return float(nats_per_code(t.prior(indices, labels) / temperature, indices))
 

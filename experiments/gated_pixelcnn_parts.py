@@ -40,6 +40,7 @@ class Setting:
         stage_1_updates: Of the VQ-VAE, which all settings of a seed share.
         num_codes: K.
         vqvae_hidden: Channels of the VQ-VAE.
+        encoded: Training images whose maps the prior learns from.
         held_out: Images to score on.
         dataset: Name for ``load_images``.
     """
@@ -51,12 +52,13 @@ class Setting:
     package: bool = False
     hidden: int = 16
     layers: int = 5
-    updates: int = 400
+    updates: int = 300
     lr: float = 0.008
     stage_1_updates: int = 300
     num_codes: int = 128
     vqvae_hidden: int = 32
-    held_out: int = 5000
+    encoded: int = 20_000
+    held_out: int = 2000
     dataset: str = "mnist"
 
 
@@ -138,14 +140,15 @@ class Variant(EmbeddingPrior):
 
 
 @lru_cache(maxsize=1)
-def codes(seed: int, stage_1_updates: int, num_codes: int, hidden: int, held_out: int, dataset: str) -> list[CodeSet]:
+def codes(seed: int, setting: Setting) -> list[CodeSet]:
     """Return the codes of the images to train and to score on, of one VQ-VAE; the settings of a seed share them."""
-    train, validation = split(dataset, held_out)
+    s = setting
+    train, validation = split(s.dataset, s.held_out)
     config = VQVAEConfig(
         in_channels=1,
-        hidden=hidden,
+        hidden=s.vqvae_hidden,
         residual_layers=0,
-        num_codes=num_codes,
+        num_codes=s.num_codes,
         code_dim=32,
         downsample=4,
         decay=0.95,
@@ -153,9 +156,22 @@ def codes(seed: int, stage_1_updates: int, num_codes: int, hidden: int, held_out
         patches=True,
         data_variance=data_variance(train.images),
     )
-    plan = TrainConfig(steps=stage_1_updates, lr=0.016, progress=False)
+    plan = TrainConfig(steps=s.stage_1_updates, lr=0.016, progress=False)
     model = trained_vqvae(config, train, plan, seed, kmeans_images=512)
-    return [encode_dataset(model, part) for part in (train, validation)]
+    return [encode_dataset(model, part) for part in (train.take(slice(s.encoded)), validation)]
+
+
+def shared(setting: Setting) -> Setting:
+    """Return what the settings of a seed have in common: stage 1."""
+    s = setting
+    return Setting(
+        stage_1_updates=s.stage_1_updates,
+        num_codes=s.num_codes,
+        vqvae_hidden=s.vqvae_hidden,
+        encoded=s.encoded,
+        held_out=s.held_out,
+        dataset=s.dataset,
+    )
 
 
 def run(seed: int, setting: Setting) -> dict[str, float]:
@@ -166,7 +182,7 @@ def run(seed: int, setting: Setting) -> dict[str, float]:
         are in use (not hidden by a mask), and ``ms_per_update``.
     """
     s = setting
-    train, validation = codes(seed, s.stage_1_updates, s.num_codes, s.vqvae_hidden, s.held_out, s.dataset)
+    train, validation = codes(seed, shared(s))
     generator = seed_everything(seed)
     prior = PixelCNN(PixelCNNConfig(s.num_codes, s.hidden, s.layers, 3, 3)) if s.package else Variant(s)
     plan = TrainConfig(steps=s.updates, lr=s.lr, weight_decay=0.01, clip=1.0, progress=False)
