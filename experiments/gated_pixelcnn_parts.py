@@ -13,7 +13,7 @@ from experiments.training import split, trained_vqvae
 from vqvae_course.data import Batches, CodeSet, encode_dataset
 from vqvae_course.evaluate import evaluate_prior
 from vqvae_course.metrics import data_variance
-from vqvae_course.pixelcnn import GatedLayer, MaskedConv2d, PixelCNN, PixelCNNConfig, gate, output_stack
+from vqvae_course.pixelcnn import GatedLayer, MaskedConv2d, gate, output_stack
 from vqvae_course.prior import EmbeddingPrior
 from vqvae_course.runtime import seed_everything
 from vqvae_course.train import TrainConfig, fit, prior_step
@@ -29,10 +29,8 @@ class Setting:
     Attributes:
         stacks: Two, or one of masked convolutions.
         unit: ``"gate"``, or ``"relu"``, which needs half of the channels before it.
-        link: From the vertical stack to the horizontal one: ``"before"`` the gate, ``"after"`` a gate of its own, or
-            ``"none"``.
+        link: From the vertical stack to the horizontal one: ``"before"`` the gate, or ``"after"`` a gate of its own.
         label: Where the class enters: ``"inside"`` the gate, ``"after"`` it, at the ``"input"``, or ``"none"``.
-        package: Use the package's masked ``PixelCNN`` instead of all this.
         hidden: Channels; chosen so that all settings without a class have about as many weights.
         layers: Layers, the first one included.
         updates: Of 32 maps; the learning rate goes through one cycle in them.
@@ -49,10 +47,9 @@ class Setting:
     unit: str = "gate"
     link: str = "before"
     label: str = "none"
-    package: bool = False
     hidden: int = 16
-    layers: int = 5
-    updates: int = 300
+    layers: int = 4
+    updates: int = 250
     lr: float = 0.008
     stage_1_updates: int = 300
     num_codes: int = 128
@@ -68,9 +65,7 @@ SETTINGS = {
     "two stacks, ReLU": replace(GATED, unit="relu", hidden=22),
     "one stack, gates": replace(GATED, stacks=1, hidden=21),
     "one stack, ReLU": replace(GATED, stacks=1, unit="relu", hidden=27),
-    "masked PixelCNN": replace(GATED, package=True, hidden=38),
     "link after the gate": replace(GATED, link="after"),
-    "no link": replace(GATED, link="none"),
     "class inside the gate": replace(GATED, label="inside"),
     "class after the gate": replace(GATED, label="after"),
     "class at the input": replace(GATED, label="input"),
@@ -92,8 +87,6 @@ class Layer(GatedLayer):
         self.vertical = nn.Conv2d(s.hidden, channels, self.vertical.kernel_size)
         self.horizontal = nn.Conv2d(s.hidden, channels, self.horizontal.kernel_size)
         self.link = nn.Conv2d(channels, channels, 1)
-        if s.link == "none":
-            self.link = None
         if s.stacks == 1:
             self.vertical = self.link = None
             self.horizontal = MaskedConv2d(s.hidden, channels, 3, "A" if first else "B")
@@ -114,10 +107,8 @@ class Layer(GatedLayer):
             left = self.horizontal(F.pad(h, (self.reach, past, 0, 0))) + bias_h
             if self.setting.link == "before":
                 found = self.unit(left + self.link(above))
-            elif self.setting.link == "after":
-                found = self.unit(left) + self.unit(self.link(above))
             else:
-                found = self.unit(left)
+                found = self.unit(left) + self.unit(self.link(above))
         step = self.out(found + shift_h)
         return v, step if self.first else h + step
 
@@ -184,7 +175,7 @@ def run(seed: int, setting: Setting) -> dict[str, float]:
     s = setting
     train, validation = codes(seed, shared(s))
     generator = seed_everything(seed)
-    prior = PixelCNN(PixelCNNConfig(s.num_codes, s.hidden, s.layers, 3, 3)) if s.package else Variant(s)
+    prior = Variant(s)
     plan = TrainConfig(steps=s.updates, lr=s.lr, weight_decay=0.01, clip=1.0, progress=False)
     history = fit(prior, Batches(train, 32, generator), prior_step, plan)
     seen = train._replace(indices=train.indices[: s.held_out], labels=train.labels[: s.held_out])
