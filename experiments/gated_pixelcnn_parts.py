@@ -48,7 +48,7 @@ class Setting:
     link: str = "before"
     label: str = "none"
     hidden: int = 16
-    layers: int = 3
+    layers: int = 4
     updates: int = 200
     lr: float = 0.008
     stage_1_updates: int = 250
@@ -63,8 +63,8 @@ GATED = Setting()
 SETTINGS = {
     "two stacks, gates": GATED,
     "two stacks, ReLU": replace(GATED, unit="relu", hidden=22),
-    "one stack, gates": replace(GATED, stacks=1, hidden=20),
-    "one stack, ReLU": replace(GATED, stacks=1, unit="relu", hidden=26),
+    "one stack, gates": replace(GATED, stacks=1, hidden=21),
+    "one stack, ReLU": replace(GATED, stacks=1, unit="relu", hidden=27),
     "link after the gate": replace(GATED, link="after"),
     "class inside the gate": replace(GATED, label="inside"),
     "class after the gate": replace(GATED, label="after"),
