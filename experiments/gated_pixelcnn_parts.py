@@ -30,7 +30,7 @@ class Setting:
         stacks: Two, or one of masked convolutions.
         unit: ``"gate"``, or ``"relu"``, which needs half of the channels before it.
         link: From the vertical stack to the horizontal one: ``"before"`` the gate, or ``"after"`` a gate of its own.
-        label: Where the class enters: ``"inside"`` the gate, ``"after"`` it, at the ``"input"``, or ``"none"``.
+        label: Where the class enters: ``"inside"`` the gate, ``"after"`` it, or ``"none"``.
         hidden: Channels; chosen so that all settings without a class have about as many weights.
         layers: Layers, the first one included.
         updates: Of 32 maps; the learning rate goes through one cycle in them.
@@ -49,7 +49,7 @@ class Setting:
     label: str = "none"
     hidden: int = 16
     layers: int = 4
-    updates: int = 200
+    updates: int = 500
     lr: float = 0.008
     stage_1_updates: int = 250
     num_codes: int = 128
@@ -68,7 +68,6 @@ SETTINGS = {
     "link after the gate": replace(GATED, link="after"),
     "class inside the gate": replace(GATED, label="inside"),
     "class after the gate": replace(GATED, label="after"),
-    "class at the input": replace(GATED, label="input"),
 }
 SEEDS = range(5)
 SMOKE = Setting(label="after", hidden=4, layers=2, updates=2, stage_1_updates=2, num_codes=8, vqvae_hidden=8,
@@ -120,11 +119,10 @@ class Variant(EmbeddingPrior):
         super().__init__(setting.num_codes, setting.hidden, None if setting.label == "none" else CLASSES)
         self.layers = nn.ModuleList(Layer(setting, depth == 0) for depth in range(setting.layers))
         self.head = output_stack(setting.hidden, setting.num_codes)
-        self.class_at_input = nn.Embedding(CLASSES, setting.hidden) if setting.label == "input" else None
 
     def logits_from(self, embedded: Tensor, labels: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
         """Return (B, K, h, w) logits from embedded codes (B, hidden, h, w)."""
-        v = h = embedded if self.class_at_input is None else embedded + self.class_at_input(labels)[..., None, None]
+        v = h = embedded
         for layer in self.layers:
             v, h = layer(v, h, labels)
         return self.head(h)

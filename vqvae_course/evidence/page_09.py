@@ -13,11 +13,11 @@ CLAIMS: dict[str, Claim] = {
         ),
     ),
     "09-view-network": Claim(
-        "Looking back saves more on the indices of the wide view, and yet they remain at least half a nat more "
-        "expensive, after 400 updates of a small gated PixelCNN.",
+        "Looking back saves more on the indices of the wide view, and yet they remain more expensive, after 400 updates "
+        "of a small gated PixelCNN.",
         (
             Less(VIEW, "saved_by_looking_back", "narrow view", "wide view"),
-            Less(VIEW, "pixelcnn", "narrow view", "wide view", by=0.5),
+            Less(VIEW, "pixelcnn", "narrow view", "wide view"),
         ),
     ),
     "09-view-error": Claim(
