@@ -13,7 +13,7 @@ CLAIMS: dict[str, Claim] = {
         ),
     ),
     "09-view-network": Claim(
-        "Looking back saves more on the indices of the wide view, and yet they remain more expensive, after 400 updates "
+        "Looking back saves more on the indices of the wide view, and yet they cost more, after 400 updates "
         "of a small gated PixelCNN.",
         (
             Less(VIEW, "saved_by_looking_back", "narrow view", "wide view"),

@@ -24,7 +24,7 @@ CLAIMS: dict[str, Claim] = {
         (Less(PARTS, NATS, "link after the gate", "two stacks, gates"),),
     ),
     "11-class": Claim(
-        "After 500 updates these runs cannot tell whether the class helps, nor whether it should enter inside the gate.",
+        "After 500 updates these runs cannot tell whether the class helps, nor whether it belongs inside the gate.",
         (
             Undecided(PARTS, NATS, "class inside the gate", "two stacks, gates"),
             Undecided(PARTS, NATS, "class inside the gate", "class after the gate"),
