@@ -28,17 +28,17 @@ class Setting:
     rule: str = "EMA"
     share: float = 0.64
     batch: int = 256
-    batches: int = 4000
+    batches: int = 1000
     chase: int = 70
     decay: float = 0.99
     lr: float = 0.01
 
 
-DIM = 8
+DIM = 32
 SETTINGS = {
     f"{rule}, {share:.0%}": Setting(rule, share)
     for rule in ("EMA", "SGD", "Adam")
-    for share in (0.64, 0.16, 0.04, 0.01)
+    for share in (0.64, 0.08, 0.01)
 }
 SEEDS = range(5)
 SMOKE = Setting(rule="SGD", batches=20, chase=3)
