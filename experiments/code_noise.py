@@ -36,9 +36,7 @@ class Setting:
 
 DIM = 32
 SETTINGS = {
-    f"{rule}, {share:.0%}": Setting(rule, share)
-    for rule in ("EMA", "SGD", "Adam")
-    for share in (0.64, 0.08, 0.01)
+    f"{rule}, {share:.0%}": Setting(rule, share) for rule in ("EMA", "SGD", "Adam") for share in (0.64, 0.08, 0.01)
 }
 SEEDS = range(5)
 SMOKE = Setting(rule="SGD", batches=20, chase=3)

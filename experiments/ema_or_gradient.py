@@ -41,8 +41,8 @@ class Setting:
     decay: float = 0.99
     factor: float = 1.0
     normalize: bool = False
-    updates: int = 400
-    early: int = 200
+    updates: int = 300
+    early: int = 100
     lr: float = 0.002
     num_codes: int = 128
     hidden: int = 32

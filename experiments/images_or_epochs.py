@@ -40,7 +40,7 @@ class Setting:
     dataset: str = "cifar10_jpeg"
 
 
-SETTINGS = {f"{n} images, {t} updates": Setting(n, t) for n in (64, 256, 1024) for t in (50, 200, 800)}
+SETTINGS = {f"{n} images, {t} updates": Setting(n, t) for n in (64, 256, 1024) for t in (40, 160, 640)}
 SEEDS = range(5)
 SMOKE = Setting(images=32, updates=3, num_codes=8, hidden=8, held_out=20, dataset="scenes")
 
