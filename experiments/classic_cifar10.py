@@ -34,7 +34,7 @@ class Setting:
         dataset: Name for ``split``.
     """
 
-    updates: int = 2000
+    updates: int = 500
     hidden: int = 128
     num_codes: int = 512
     held_out: int = 10_000

@@ -31,7 +31,7 @@ class Setting:
     """
 
     images: int = 64
-    updates: int = 50
+    updates: int = 100
     lr: float = 0.005
     num_codes: int = 64
     code_dim: int = 16
@@ -40,7 +40,7 @@ class Setting:
     dataset: str = "cifar10_jpeg"
 
 
-SETTINGS = {f"{n} images, {t} updates": Setting(n, t) for n in (64, 256, 1024) for t in (40, 160, 640)}
+SETTINGS = {f"{n} images, {t} updates": Setting(n, t) for n in (64, 256) for t in (100, 400)}
 SEEDS = range(5)
 SMOKE = Setting(images=32, updates=3, num_codes=8, hidden=8, held_out=20, dataset="scenes")
 
