@@ -18,8 +18,8 @@ CLAIMS: dict[str, Claim] = {
         ),
     ),
     "06-zero-start-home": Claim(
-        "The codes do not come home before ln 2ε / ln γ updates, 355 for a decay of 0.97 and 103 for 0.9. (Home is where "
-        "the longest code is at most twice as long as at first; one that a batch chose just once can be later.)",
+        "The codes do not come home before ln 2ε / ln γ updates, 355 for a decay of 0.97 and 103 for 0.9. (Home is "
+        "where the longest code is at most twice as long as at first; one that a batch chose just once can be later.)",
         (
             Every("zero_start", "home", "N = 0, decay 0.97", least=355, most=600),
             Every("zero_start", "home", "N = 0, decay 0.9", least=102, most=200),
