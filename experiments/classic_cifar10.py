@@ -34,7 +34,7 @@ class Setting:
         dataset: Name for ``split``.
     """
 
-    updates: int = 500
+    updates: int = 10_000
     hidden: int = 128
     num_codes: int = 512
     held_out: int = 10_000
@@ -61,18 +61,21 @@ def run(seed: int, setting: Setting) -> dict[str, float | list[float]]:
     model = centred_start(VQVAE(config), exactly=True)
     codes = (2 * torch.rand(config.num_codes, config.code_dim) - 1) * math.sqrt(3 / config.code_dim)
     model.quantizer.reset_codes(slice(None), codes, count=1e-8)
+    checkpoint = Path(tempfile.gettempdir()) / f"classic_{setting.dataset}_{setting.hidden}_{seed}.pt"
     plan = TrainConfig(
         steps=setting.updates,
         lr=3e-4,
         schedule="constant",
         betas=(0.9, 0.999),
         log_every=setting.every,
-        checkpoint=str(Path(tempfile.gettempdir()) / f"classic_{setting.dataset}_{setting.hidden}_{seed}.pt"),
+        checkpoint=str(checkpoint),
+        checkpoint_every=setting.every,
         resume=True,
         progress=False,
     )
     history = fit(model, Batches(train, 32, generator), vqvae_step, plan)
     scores = evaluate_vqvae(model, validation)
+    checkpoint.unlink()
     return {
         "steps": list(history.steps),
         "recon_curve": list(history["recon_loss"]),

@@ -42,7 +42,7 @@ class Setting:
 
 MAPS = {"16×16 of 4": (2, 4), "8×8 of 256": (4, 256), "8×8 of 4": (4, 4), "4×4 of 256": (8, 256)}
 SETTINGS = {
-    **{f"{name}, {n} updates": Setting(*shape, updates=n) for n in (200, 800) for name, shape in MAPS.items()},
+    **{f"{name}, {n} updates": Setting(*shape, updates=n) for n in (200, 600) for name, shape in MAPS.items()},
     **{f"{name}, 2400 updates": Setting(*MAPS[name], updates=2400) for name in ("16×16 of 4", "8×8 of 256")},
     **{f"D = {d}": Setting(code_dim=d) for d in (1, 2, 4, 16, 64)},
 }
