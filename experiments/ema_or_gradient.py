@@ -27,7 +27,6 @@ class Setting:
         quantizer: ``"gradient"`` or ``"ema"``.
         decay: Of an EMA codebook.
         factor: Learning rate of a gradient codebook, the network's being 1.
-        normalize: Give each channel of ``z_e`` mean 0 and variance 1.
         updates: Of 32 images, at a constant learning rate.
         early: After how many updates the error is measured for the first time.
         lr: Learning rate of the network.
@@ -40,7 +39,6 @@ class Setting:
     quantizer: str = "ema"
     decay: float = 0.99
     factor: float = 1.0
-    normalize: bool = False
     updates: int = 250
     early: int = 100
     lr: float = 0.002
@@ -54,8 +52,6 @@ GRADIENT = Setting(quantizer="gradient")
 SETTINGS = {
     **{f"EMA, decay {decay}": Setting(decay=decay) for decay in (0.99, 0.9, 0.7, 0.3)},
     **{f"gradient, codes × {factor}": replace(GRADIENT, factor=factor) for factor in (1, 10, 30, 100)},
-    "EMA, decay 0.99, normalised": Setting(normalize=True),
-    "gradient, codes × 1, normalised": replace(GRADIENT, factor=1, normalize=True),
 }
 SEEDS = range(5)
 SMOKE = Setting(
@@ -84,7 +80,6 @@ def run(seed: int, setting: Setting) -> dict[str, float]:
         decay=setting.decay,
         quantizer=setting.quantizer,
         data_variance=data_variance(train.images),
-        normalize_latents=setting.normalize,
     )
     generator = seed_everything(seed)
     model = VQVAE(config)
