@@ -2,8 +2,8 @@
 
 Scenes of 32x32 pixels, as they are and in a light of a random colour per image, and CIFAR-10 (a copy saved as JPEG);
 one bottom map or flat map of 8x8 places, a top of 2x2 or 4x4. The two rivals have about as many weights and take
-about as long, and the one that is ahead never has more bits. Networks and the learning rate (the best of .002, .004
-and .008 for each) were chosen at 192 bits on lit scenes with two other seeds, on held-out training images (page 12).
+about as long, and the hierarchy never has more bits. Learning rate and networks come from trials with other runs on
+lit scenes, where .004 was better than .0015; all are scored on held-out training images (page 12).
 """
 
 from dataclasses import dataclass, replace
@@ -76,8 +76,8 @@ class Setting:
 
 TWO = Setting()
 ONE = Setting(num_codes=(8,), strides=(4,), hidden=48, residual_layers=2)
-RATES = {192: ((256, 5), (8,)), 256: ((256, 11), (16,)), 384: ((256, 45), (64,))}
-PAIRS = [("lit", 192), ("lit", 256), ("lit", 384), ("plain", 192), ("plain", 384), ("cifar10_jpeg", 192)]
+RATES = {192: ((256, 5), (8,)), 384: ((256, 45), (64,))}
+PAIRS = [("lit", 192), ("lit", 384), ("plain", 192), ("plain", 384), ("cifar10_jpeg", 192)]
 SETTINGS = {
     **{
         f"{dataset}, {bits} bits, {name}": replace(rival, dataset=dataset, num_codes=RATES[bits][which])
@@ -87,11 +87,9 @@ SETTINGS = {
     "lit, 192 bits, two maps, not told": replace(TWO, told=False),
     "lit, 192 bits, one deeper map": replace(ONE, hidden=40, residual_layers=5),
     "plain, 384 bits, two maps, 4x4 above 8x8": replace(TWO, dataset="plain", num_codes=(256, 16), strides=(2, 4)),
-    "lit, 192 bits, two maps, 800 updates": replace(TWO, updates=800, prior_updates=300),
-    "lit, 192 bits, one map, 800 updates": replace(ONE, updates=800, prior_updates=300, prior_hidden=47),
 }
 SEEDS = range(5)
-SMOKE = Setting(dataset="plain", hidden=8, updates=2, prior_updates=2, prior_hidden=4, images=300, held_out=20)
+SMOKE = Setting(dataset="plain", hidden=8, updates=2, images=300, held_out=20)
 
 
 class NotTold(VQVAE2):
