@@ -3,7 +3,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vqvae_course.encdec import Decoder, Encoder, ResidualLayer, ResidualStack, halvings, receptive_field, stage_widths
+from vqvae_course.encdec import (
+    Decoder,
+    Encoder,
+    ResidualLayer,
+    ResidualStack,
+    halvings,
+    receptive_field,
+    stage_widths,
+    start_from_data,
+)
 
 B, CHANNELS, HIDDEN, RESIDUAL_HIDDEN, H, W = 2, 3, 8, 5, 4, 6
 
@@ -156,3 +165,40 @@ def test_with_patches_a_latent_sees_its_own_patch_and_one_pixel_around_it(downsa
         assert first <= seen.min()
         assert seen.max() < first + downsample + 2
     assert len(rows) == len(columns) == downsample + 2
+
+
+def started_from_data(images: torch.Tensor) -> nn.Sequential:
+    torch.manual_seed(0)
+    model = nn.Sequential(Encoder(CHANNELS, 64, 2, 32, 4), Decoder(64, 64, 2, 32, 4, CHANNELS))
+    start_from_data(model, model[0][0], model[1][-1], images)
+    return model
+
+
+def noise(shift: float = 0.0, scale: float = 1.0) -> torch.Tensor:
+    return shift + scale * torch.randn(16, CHANNELS, 32, 48, generator=torch.Generator().manual_seed(1))
+
+
+def test_a_start_from_data_keeps_the_size_of_the_signal_in_every_layer():
+    images = noise(0.6, 0.1)
+    x = images
+    for part in started_from_data(images):
+        for layer in part:
+            x = layer(x).detach()
+            inside = x[:, :, 2:-2, 2:-2]  # padding takes away a little at the border
+            if layer is not part[-1] and isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                assert 0.4 < float(inside.square().mean()) < 3  # PyTorch's own start: less than 0.1 after two layers
+
+
+def test_a_start_from_data_begins_near_the_mean_image():
+    images = noise(0.3, 0.1) + torch.tensor([0.0, 0.2, 0.4])[:, None, None]
+    first_pictures = started_from_data(images)(images)
+    means = first_pictures.mean(dim=(0, 2, 3)) - images.mean(dim=(0, 2, 3))
+    assert means.abs().max() < 0.1
+    assert first_pictures.std() < 2 * images.std()
+
+
+def test_a_start_from_data_does_not_depend_on_brightness_and_contrast_of_the_images():
+    grey, pale = noise(0.5, 0.2), noise(0.9, 0.02)
+    grey_features = started_from_data(grey)[0][0](grey)[:, :, 1:-1, 1:-1]
+    pale_features = started_from_data(pale)[0][0](pale)[:, :, 1:-1, 1:-1]
+    torch.testing.assert_close(grey_features, pale_features, atol=1e-3, rtol=1e-3)

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vqvae_course.scenes import COLOURS, KINDS, MAX_COUNT, RGB, draw_scenes, read_scenes
+from vqvae_course.scenes import COLOURS, KINDS, MAX_COUNT, RGB, draw_scenes, light_scenes, read_scenes
 
 SIZE = 24
 
@@ -203,3 +203,20 @@ def test_a_picture_of_one_colour_and_no_pictures_at_all_hold_no_shape():
 def test_only_colour_pictures_are_read(shape):
     with pytest.raises(ValueError, match=r"images must be \(N, 3, H, W\) of at least 2x2 pixels, got shape"):
         read_scenes(torch.zeros(shape))
+
+
+def test_light_multiplies_each_colour_of_a_picture_by_one_factor():
+    white = torch.full((50, 3, 4, 6), 200, dtype=torch.uint8)
+    lit = light_scenes(white, torch.Generator().manual_seed(0))
+    assert lit.dtype == torch.uint8
+    assert torch.equal(lit, lit[:, :, :1, :1].expand_as(lit))
+    assert 40 <= lit.min() < 60
+    assert 180 < lit.max() <= 200
+    assert len(lit[:, :, 0, 0].unique(dim=0)) == 50
+
+
+def test_one_seed_gives_one_light():
+    images, _, _ = drawn(5)
+    first, again, other = (light_scenes(images, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)

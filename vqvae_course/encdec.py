@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 
@@ -162,3 +163,37 @@ class Decoder(nn.Sequential):
         for before, after in zip(widths, [*widths[1:], out_channels], strict=True):
             layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1), nn.ReLU()]
         super().__init__(*layers[:-1])  # no ReLU on the image
+
+
+@torch.no_grad()
+def start_from_data(model: nn.Module, first: nn.Module, last: nn.Module, images: Tensor) -> None:
+    """Draw all convolutions anew, so that the signal keeps its size on the way and the first pictures are the mean.
+
+    He et al. (arXiv:1502.01852v1), eq. 10: weights from N(0, 2 / n), where n is how many products an output adds up,
+    and biases 0. Besides, the first layer takes away the mean of the images and divides by their standard deviation,
+    and the last one does the reverse; a residual layer starts at half strength. PyTorch's own start lets the signal
+    fade from layer to layer, and training then waits at the mean image for a time that depends on luck.
+
+    Args:
+        model: With layers of this module.
+        first: The convolution that reads the image.
+        last: The convolution that makes it.
+        images: (N, C, H, W) float in [0, 1], some that it will be trained on.
+
+    Explained in notebook 12.
+    """
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            products = layer.in_channels * layer.weight[0, 0].numel()
+            if isinstance(layer, nn.ConvTranspose2d):
+                products /= layer.stride[0] * layer.stride[1]  # an output hears only every stride-th weight
+            layer.weight.normal_(std=(2 / products) ** 0.5)
+            layer.bias.zero_()
+    for layer in model.modules():
+        if isinstance(layer, ResidualLayer):
+            layer.block[-1].weight.mul_(0.5)
+    mean, std = images.mean(dim=(0, 2, 3)), float(images.std())
+    first.weight.div_(std * 2**0.5)  # no ReLU before it halves what comes in
+    first.bias.sub_(torch.einsum("ochw,c->o", first.weight, mean))
+    last.weight.mul_(std / 2)
+    last.bias.copy_(mean)

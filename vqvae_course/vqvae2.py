@@ -82,7 +82,8 @@ class VQVAE2Config:
 
 # VQ-VAE-2 (arXiv:1906.00446v1), appendix A.2: 128 hidden units, 64 residual units, 2 layers, 512 codes of dimension
 # 64, beta 0.25 (and batches of 128). 256x256 pixels become 32x32 + 64x64 indices, 1024x1024 pixels become
-# 32x32 + 64x64 + 128x128. The decay of 0.99 is from section 2.1.
+# 32x32 + 64x64 + 128x128. The decay of 0.99 is from section 2.1. How strides are shared out among the encoders is ours,
+# and so are the 4x4 kernels of strided convolutions, where the paper lists 3 for its encoder.
 IMAGENET_256 = VQVAE2Config(num_codes=(512, 512), strides=(2, 4))
 FFHQ_1024 = VQVAE2Config(num_codes=(512, 512, 512), strides=(2, 2, 8))
 
