@@ -42,7 +42,7 @@ class Setting:
     dataset: str = "cifar10_jpeg"
 
 
-SETTINGS = {"the examples' start": Setting()}
+SETTINGS = {"the examples' start": Setting(updates=2000)}
 SEEDS = range(1)
 SMOKE = Setting(updates=4, hidden=8, num_codes=16, held_out=20, every=2, dataset="scenes")
 
