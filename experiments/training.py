@@ -1,8 +1,12 @@
 """What the experiments share: images to train and to score on, and a VQ-VAE trained on them."""
 
+from functools import cache
 from typing import NamedTuple
 
-from vqvae_course.data import Batches, ImageSet, as_float, load_images
+import torch
+from torch import nn
+
+from vqvae_course.data import Batches, ImageSet, as_float, data_root, load_images
 from vqvae_course.runtime import seed_everything
 from vqvae_course.train import TrainConfig, fit, vqvae_step
 from vqvae_course.vqvae import VQVAE, VQVAEConfig
@@ -27,8 +31,19 @@ def split(dataset: str, held_out: int) -> Split:
         dataset: Name for ``load_images``; the folder is ``VQVAE_COURSE_DATA``.
         held_out: Images to score on.
     """
-    every = load_images(dataset)
+    every = loaded(dataset)
     return Split(every.take(slice(held_out, None)), every.take(slice(0, held_out)))
+
+
+@cache
+def loaded(dataset: str) -> ImageSet:
+    """Load a training set, once a process: sixty thousand small files take longer than many a training.
+
+    Args:
+        dataset: Name for ``load_images``, or that of a folder in ``VQVAE_COURSE_DATA``, such as ``cifar10_jpeg``.
+    """
+    folder = data_root() / dataset
+    return load_images(f"folder:{folder}" if dataset.endswith("_jpeg") else dataset)
 
 
 def trained_vqvae(
@@ -67,3 +82,23 @@ def trained_vqvae(
 def scale_codes(model: VQVAE, scale: float) -> None:
     """Multiply the codes of an untrained model, with the statistics of an EMA codebook."""
     model.quantizer.reset_codes(slice(None), scale * model.quantizer.codebook.detach())
+
+
+@torch.no_grad()
+def centred_start(model: VQVAE, exactly: bool = False) -> VQVAE:
+    """Draw the weights of a model as the authors' examples do, and centre the pixels by biases, as on page 8.
+
+    Args:
+        model: Untrained.
+        exactly: Count the channels that go out of a transposed convolution, as the examples do, not those that come in.
+    """
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            flip = isinstance(layer, nn.ConvTranspose2d) and not exactly
+            std = (layer.weight[:, 0] if flip else layer.weight[0]).numel() ** -0.5
+            nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
+            layer.bias.zero_()
+    first, last = model.encoder[0], model.decoder[-1]
+    first.bias -= 0.5 * first.weight.sum(dim=(1, 2, 3))
+    last.bias += 0.5
+    return model

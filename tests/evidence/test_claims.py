@@ -60,7 +60,8 @@ def test_results_belong_to_the_script_as_it_is(name):
     assert set(evidence.settings) == set(script.SETTINGS)
     code = runner.code_sha256(script)
     assert {run["code_sha256"] for run in evidence.runs} == {code}, f"of an older script: make experiment NAME={name}"
-    assert len(script.SEEDS) >= FEWEST_SEEDS
+    claimed = {rule.experiment for each in CLAIMS.values() for rule in each.rules}
+    assert len(script.SEEDS) >= FEWEST_SEEDS or name not in claimed, "one run shows, but carries no claim"
 
 
 def test_every_experiment_has_its_script_and_its_results():
