@@ -1,7 +1,7 @@
 """What page 6 claims of EMA codebooks, their first counts, their noise and their lead over gradient codebooks."""
 
 from vqvae_course.evidence.claims import Claim
-from vqvae_course.evidence.rules import Alike, Every, Less
+from vqvae_course.evidence.rules import Every, Less, Undecided
 
 TUNING = "ema_or_gradient"
 EMA, GRADIENT = "EMA, decay 0.99", "gradient, codes × 1"
@@ -59,8 +59,8 @@ CLAIMS: dict[str, Claim] = {
         ),
     ),
     "06-both-tuned": Claim(
-        "With each step chosen on other images, a decay of 0.7 and a learning rate of the codes ten times the "
-        "network's, the two rules do not differ by more than 0.02 in normalised MSE.",
-        (Alike(TUNING, "normalized_mse", "EMA, decay 0.7", "gradient, codes × 10", within=0.02),),
+        "With each step chosen on other images, a decay of 0.3 and a learning rate of the codes thirty times the "
+        "network's, these runs cannot tell the two rules apart after 250 updates.",
+        (Undecided(TUNING, "normalized_mse", "EMA, decay 0.3", "gradient, codes × 30"),),
     ),
 }
