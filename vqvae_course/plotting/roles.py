@@ -6,7 +6,8 @@ BROWN, GREY = "#8C6D31", "#6F6F6F"
 RED, PALE = "#C0392B", "#949494"
 COLOURS = (BLUE, VERMILION, GREEN, PINK, BROWN, GREY)
 
-# The diagrams have the same: tools/diagrams/grammar.py. Things that share a figure stand in one group; within a group no two colours look alike to any eye.
+# The diagrams have the same: tools/diagrams/grammar.py. Things that share a figure stand in one group; within a group
+# no two colours look alike to any eye.
 GROUPS = {
     "codebooks": {"gradient codebook": VERMILION, "EMA codebook": BLUE},
     "gradients": {"straight-through": GREEN, "without straight-through": PINK},
