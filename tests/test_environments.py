@@ -73,7 +73,7 @@ def test_what_runs_the_tests_is_pinned_in_the_requirements():
 
 
 def test_all_notebooks_have_one_first_cell():
-    assert len(list(first_cells())) == 15
+    assert len(list(first_cells())) == len(environments.NOTEBOOKS)
     assert len(set(first_cells())) == 1
 
 

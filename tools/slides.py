@@ -293,8 +293,9 @@ def height_of(block: str) -> float:
             words = " ".join([words, *[each for each in formulas if not each.startswith("$$")]])
             for item in re.split(r"\n(?=\s*[-*] |\s*\d+\. )", words):
                 if item.strip():
-                    total += 37 * math.ceil(len(plain(item)) / COLUMNS) + 6
-                    total += 10 * (r"\frac" in item) + FIGURE * item.count("![")
+                    read, pictures = re.subn(r"!\[[^\]]*\]\([^)]*\)", "", item)  # nobody sees the alternative text
+                    total += 37 * math.ceil(len(plain(read)) / COLUMNS) + 6
+                    total += 10 * (r"\frac" in read) + FIGURE * pictures
             total += 8
     return total
 

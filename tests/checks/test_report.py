@@ -4,8 +4,10 @@ import functools
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -218,3 +220,28 @@ def test_recognising_takes_plain_numbers_too():
     with pytest.raises(answer.Mistake, match="twice"):
         answer.recognise(3.0, [(1.5, "half", ""), (np.float32(3.0), "twice", "")])
     answer.recognise(3.0, [(float("inf"), "infinite", ""), (float("nan"), "no number", "")])
+
+
+def test_right_answers_are_right_where_the_package_is_reached_by_a_link(tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(Path(__file__).resolve().parents[2], target_is_directory=True)
+    code = """
+import torch
+from vqvae_course import quantize
+from vqvae_course.assignments.grade import grade
+
+
+def kmeans_step(z, codebook):
+    indices = quantize.nearest_code(z, codebook)
+    members = torch.nn.functional.one_hot(indices, len(codebook)).to(z.dtype)
+    count = members.sum(dim=0)[:, None]
+    return torch.where(count > 0, members.T @ z / count.clamp(min=1), codebook)
+
+
+print(grade("kmeans_step", kmeans_step))
+grade("kmeans_step", quantize.kmeans_step)
+"""
+    environment = os.environ | {"PYTHONPATH": str(link)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert "kmeans_step: correct\n2.0" in done.stdout, done.stdout + done.stderr
+    assert "is the package's own kmeans_step" in done.stderr

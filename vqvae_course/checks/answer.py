@@ -27,7 +27,7 @@ SECONDS = 30  # an answer that takes longer is taken for one that never ends
 KEPT_OUTPUT = 400  # characters of what an answer prints that are shown
 CHANGED = "Your function changes {} in place; whoever called it still needs it."
 IN_PLACE = "Look for +=, -=, functions that end in _ and assignments to a slice."
-PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).parents[1]  # as frames name it, also where a link leads to it
 
 
 class Mistake(Exception):

@@ -14,7 +14,7 @@ import torch
 
 from vqvae_course.checks.answer import PACKAGE, Answer
 
-TORCH = Path(torch.__file__).resolve().parent
+TORCH = Path(torch.__file__).parent  # as frames name it, also where a link leads to it
 NOT_TAUGHT = tuple(PACKAGE / name for name in ("checks", "assignments", "cli"))
 # What does the job of an exercise under another name than the exercise's.
 ALSO = {
