@@ -31,7 +31,7 @@ WCAG = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"],
     "rules": {"label-content-name-mismatch": {"enabled": True}},
 }
-SLIDERS = [name for name in PAGES if 'class="explore"' in (SITE / name).read_text(encoding="utf-8")]
+SLIDERS = [name for name in NOTEBOOKS if 'class="explore"' in (SITE / name).read_text(encoding="utf-8")]
 CONTRAST = {"runOnly": ["color-contrast"]}
 READY = """async () => {
     await document.fonts.ready;
