@@ -2,8 +2,9 @@
 
 Scenes of 32x32 pixels, as they are and in a light of a random colour per image, and CIFAR-10 (a copy saved as JPEG);
 one bottom map or flat map of 8x8 places, a top of 2x2 or 4x4. The two rivals have about as many weights and take
-about as long, and the hierarchy never has more bits. Learning rate and networks come from trials with other runs on
-lit scenes, where .004 was better than .0015; all are scored on held-out training images (page 12).
+about as long, and the hierarchy never has more bits. Learning rate and networks come from earlier
+trials on lit scenes, where .004 was better than .0015, and were not tuned for each rival; the runs stored here are
+scored on held-out training images (page 12).
 """
 
 from dataclasses import dataclass, replace
