@@ -276,6 +276,11 @@ handicap_ratio.mistakes(
                 _std(e @ z.mean(dim=0) - e.square().sum(dim=1) / 2) / _rms((z - z.mean(dim=1, keepdim=True)) @ e.T)
             )
         ),
+        "μ has a mean for each of the D entries; you take one mean over all entries.": lambda z, e: (
+            _std(e @ z.mean().expand(z.shape[1]) - e.square().sum(dim=1) / 2) / _rms((z - z.mean()) @ e.T)
+        ),
+        "This is s/(√2σ), the estimate for random codes and centred latents; the handicaps of these codes are asked "
+        "for.": lambda z, e: _rms(e) / (2**0.5 * _rms(z - z.mean(dim=0))),
         "Below the line stands the spread of the deviations; what counts is their product with each code, δ·e.": (
             lambda z, e: _std(e @ z.mean(dim=0) - e.square().sum(dim=1) / 2) / _rms(z - z.mean(dim=0))
         ),
@@ -597,6 +602,9 @@ cause_of_death.mistakes(
         ),
         "A code that came alive late is alive, whatever happened before.": lambda n, r, alive, ever: _verdicts(
             alive & (n[: len(n) - r] > 0).any(dim=0), ever
+        ),
+        "A code that came alive late is called stillborn in yours; it is alive.": lambda n, r, alive, ever: torch.where(
+            (n[: len(n) - r] > 0).any(dim=0), torch.where(alive, 0, 2), 1
         ),
         "Every dead code is stillborn in yours.": lambda n, r, alive, ever: torch.where(alive, 0, 1),
         "Every dead code is abandoned in yours.": lambda n, r, alive, ever: torch.where(alive, 0, 2),

@@ -145,6 +145,13 @@ def _ends(mean: float, low: float, high: float) -> str:
     return f"{plain(mean)}, 95 % interval {plain(low)} to {plain(high)}"
 
 
+def _difference(rule: "Alike | Undecided") -> tuple[Interval, str]:
+    """Return the interval of the paired difference, and the words that tell it."""
+    first, second = _paired(rule)
+    found = interval([b - a for a, b in zip(first, second, strict=True)])
+    return found, f"{_beside(rule, 'and', first, second)}difference {_ends(*found)}"
+
+
 @dataclass(frozen=True)
 class Ordered:
     """A number grows from each setting to the next; every neighbouring pair must be decided.
@@ -200,12 +207,8 @@ class Alike:
 
     def judge(self) -> Verdict:
         """Evaluate it from the stored numbers."""
-        first, second = _paired(self)
-        mean, left, right = interval([b - a for a, b in zip(first, second, strict=True)])
-        numbers = (
-            f"{_beside(self, 'and', first, second)}difference {_ends(mean, left, right)}, inside ±{plain(self.within)}"
-        )
-        return Verdict(-self.within < left and right < self.within, numbers)
+        (_, left, right), numbers = _difference(self)
+        return Verdict(-self.within < left and right < self.within, f"{numbers}, inside ±{plain(self.within)}")
 
 
 @dataclass(frozen=True)
@@ -231,10 +234,8 @@ class Undecided:
 
     def judge(self) -> Verdict:
         """Evaluate it from the stored numbers."""
-        first, second = _paired(self)
-        mean, left, right = interval([b - a for a, b in zip(first, second, strict=True)])
-        numbers = f"{_beside(self, 'and', first, second)}difference {_ends(mean, left, right)}: these runs cannot tell"
-        return Verdict(left <= 0 <= right, numbers)
+        (_, left, right), numbers = _difference(self)
+        return Verdict(left <= 0 <= right, f"{numbers}: these runs cannot tell")
 
 
 @dataclass(frozen=True)
